@@ -1,0 +1,63 @@
+"""The one route: token in, X-Accel-Redirect out; what is logged; nothing else."""
+
+import os
+
+from flask import Flask, Response, request
+
+from .ecb import opener
+from .errors import Refused
+from .keys import key_file, load_keyring
+from .paths import (
+    accel_redirect,
+    content_disposition,
+    parse_disposition,
+    parse_internal_prefix,
+    parse_path_prefix,
+    record_name,
+)
+
+DEFAULT_INTERNAL_PREFIX = "/_records/"
+
+
+def create_app() -> Flask:
+    """Return the endpoint, configured from the environment (README, "Settings").
+
+    Raises Misconfigured when a setting or the key file is wrong.
+    """
+    environ = os.environ
+    open_token = opener(load_keyring(key_file(environ)))
+    internal_prefix = parse_internal_prefix(
+        environ.get("SHIM_INTERNAL_PREFIX") or DEFAULT_INTERNAL_PREFIX
+    )
+    path_prefix = parse_path_prefix(environ.get("SHIM_PATH_PREFIX", ""))
+    disposition = parse_disposition(environ.get("SHIM_DISPOSITION") or "attachment")
+
+    app = Flask("shim", static_folder=None)
+
+    @app.get("/<token>", provide_automatic_options=False)
+    def redirect(token: str) -> Response:
+        try:
+            record = record_name(open_token(token), path_prefix)
+        except Refused as refused:
+            request_id = request.headers.get("X-Request-Id", "-")
+            app.logger.warning("refused: %s, request %s", refused, request_id)
+            return Response(status=404)
+        response = Response()
+        # nginx would keep Flask's text/html for the recording
+        del response.headers["Content-Type"]
+        response.headers["X-Accel-Redirect"] = accel_redirect(record, internal_prefix)
+        # under its own name, because nginx keeps a Content-Disposition that comes with
+        # X-Accel-Redirect on the 404 of a missing file, which gives the name away
+        response.headers["X-Record-Disposition"] = content_disposition(
+            record, disposition
+        )
+        return response
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        # Flask's own handler logs the URL, which holds the token
+        request_id = request.headers.get("X-Request-Id", "-")
+        app.logger.error("failed: %s, request %s", type(error).__name__, request_id)
+        return Response(status=getattr(error, "code", None) or 500)
+
+    return app

@@ -1,0 +1,27 @@
+"""How gunicorn runs the endpoint: `gunicorn --config python:shim.gunicorn_conf`.
+
+gunicorn's command line and GUNICORN_CMD_ARGS override every value (gunicorn's
+documentation, "Configuration Overview").
+"""
+
+import os
+
+wsgi_app = "shim:create_app()"
+
+# systemd's socket, when it hands one over, takes the place of this
+bind = "unix:/run/record-shim/record-shim.sock"
+
+# opening a token is all CPU and takes microseconds: a worker a core is enough
+workers = len(os.sched_getaffinity(0))
+
+# a wrong key or setting stops gunicorn at its start, and workers share the memory
+preload_app = True
+
+# the longest token has 5464 characters; gunicorn's default line ends at 4094
+limit_request_line = 8190
+
+# a root shell's tool (gunicornc): one more thing that listens, and nobody needs it
+control_socket_disable = True
+
+# stderr; the access log stays off: nginx keeps it, without the tokens
+errorlog = "-"

@@ -1,0 +1,82 @@
+"""Key files and the keyring: several keys, newest first; the first seals, all open."""
+
+import base64
+import binascii
+import os
+import re
+import stat
+from collections.abc import Mapping
+
+from .errors import Misconfigured
+
+KEY_BYTES = 32
+
+Keyring = tuple[bytes, ...]
+
+_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{43}=?")
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]{43}=?")
+_TEXT = re.compile(rb"[!-~]([ -~]{30})[!-~]")
+
+
+def key_file(environ: Mapping[str, str]) -> str:
+    """Return the path of the key file: SHIM_KEY_FILE, else the systemd credential `key`.
+
+    Raises Misconfigured when neither is set. Source: systemd.exec(5), "Credentials".
+    """
+    if path := environ.get("SHIM_KEY_FILE"):
+        return path
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        return os.path.join(directory, "key")
+    raise Misconfigured("no key file: set SHIM_KEY_FILE to the path of one")
+
+
+def load_keyring(path: str) -> Keyring:
+    """Return the keys in the file at `path`, each 32 bytes, in the file's order.
+
+    Raises Misconfigured, which names the file and line and never the key.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            # a directory or a device under this name must not be read to its end
+            data = file.read(1 << 20) if stat.S_ISREG(mode) else b""
+    except OSError as error:
+        raise Misconfigured(
+            f"key file {path}: {error.strerror}; make one with record-shim keygen"
+            " --output, or let the service read it"
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise Misconfigured(f"key file {path}: not a regular file")
+    if mode & stat.S_IRWXO:
+        raise Misconfigured(
+            f"key file {path}: open to every user; run chmod o= on it"
+        )
+    if len(data) == KEY_BYTES:
+        return (data,)
+    keyring = tuple(
+        _parse_line(line, f"key file {path}, line {number}")
+        for number, line in enumerate(data.splitlines(), 1)
+        if line.strip() and not line.startswith(b"#")
+    )
+    if not keyring:
+        raise Misconfigured(
+            f"key file {path}: no key in it; make one with record-shim keygen"
+        )
+    return keyring
+
+
+def _parse_line(line: bytes, where: str) -> bytes:
+    if _HEX.fullmatch(line):
+        return binascii.unhexlify(line)
+    if _BASE64.fullmatch(line) or _BASE64URL.fullmatch(line):
+        urlsafe = line.rstrip(b"=").translate(bytes.maketrans(b"+/", b"-_"))
+        key = base64.urlsafe_b64decode(urlsafe + b"=")
+        if base64.urlsafe_b64encode(key).rstrip(b"=") == urlsafe:
+            return key
+    if _TEXT.fullmatch(line):
+        return line
+    raise Misconfigured(
+        f"{where}: not a key; a key is 64 hex digits, base64 of 32 bytes,"
+        " or exactly 32 ASCII characters"
+    )
