@@ -21,7 +21,9 @@ from .paths import parse_internal_prefix, parse_path_prefix, record_name
 
 UNITS = ("record-shim.socket", "record-shim.service")
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+", re.I)
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+", re.IGNORECASE
+)
 _QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
 
@@ -86,7 +88,9 @@ def keygen(output: str | None) -> None:
 
 @commands.command()
 @click.argument("path")
-@click.option("--base-url", metavar="URL", help="Print a whole link, not the token alone.")
+@click.option(
+    "--base-url", metavar="URL", help="Print a whole link, not the token alone."
+)
 @_key_file_option
 def link(path: str, base_url: str | None, key_file: str | None) -> None:
     """Print the token of the record at PATH, as the API writes it.
@@ -156,7 +160,9 @@ def render() -> None:
     metavar="DIR",
     help="Where the audit log goes.",
 )
-def nginx(records: str, listen: str, server_name: str, socket: str, log_dir: str) -> None:
+def nginx(
+    records: str, listen: str, server_name: str, socket: str, log_dir: str
+) -> None:
     """Print the nginx site, for /etc/nginx/conf.d/.
 
     The internal prefix is SHIM_INTERNAL_PREFIX, as for the endpoint.
@@ -166,8 +172,7 @@ def nginx(records: str, listen: str, server_name: str, socket: str, log_dir: str
     """
     click.echo(
         _render(
-            "shim.nginx",
-            "record-shim.conf",
+            "nginx/record-shim.conf",
             records=_check_path("--records", records, _QUOTABLE_PATH).rstrip("/"),
             listen=_check_listen(listen),
             server_name=_check_server_name(server_name),
@@ -191,7 +196,7 @@ def systemd(unit: str | None) -> None:
     Example: record-shim render systemd record-shim.service
     """
     venv = _check_path("the virtual environment", sys.prefix, _PLAIN_PATH)
-    texts = {name: _render("shim.systemd", name, venv=venv) for name in UNITS}
+    texts = {name: _render(f"systemd/{name}", venv=venv) for name in UNITS}
     if unit is not None:
         click.echo(texts[unit], nl=False)
         return
@@ -202,8 +207,8 @@ def systemd(unit: str | None) -> None:
     )
 
 
-def _render(package: str, name: str, **values: object) -> str:
-    template = files(package).joinpath(name).read_text(encoding="utf-8")
+def _render(name: str, **values: object) -> str:
+    template = files("shim").joinpath(name).read_text(encoding="utf-8")
     # the text is configuration, not HTML: what goes in has been checked, not escaped
     environment = Environment(  # noqa: S701
         undefined=StrictUndefined, keep_trailing_newline=True

@@ -49,9 +49,7 @@ def load_keyring(path: str) -> Keyring:
     if not stat.S_ISREG(mode):
         raise Misconfigured(f"key file {path}: not a regular file")
     if mode & stat.S_IRWXO:
-        raise Misconfigured(
-            f"key file {path}: open to every user; run chmod o= on it"
-        )
+        raise Misconfigured(f"key file {path}: open to every user; run chmod o= on it")
     if len(data) == KEY_BYTES:
         return (data,)
     keyring = tuple(

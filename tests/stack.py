@@ -1,0 +1,237 @@
+"""Real nginx and gunicorn on this machine, for the demo and for the tests.
+
+Started by root, the workers of both run as nobody; else everything runs as the caller.
+"""
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+START_SECONDS = 30
+
+NGINX_CONF = """\
+{user}
+daemon off;
+worker_processes 2;
+pid {root}/nginx.pid;
+error_log {root}/logs/nginx.error.log;
+events {{ worker_connections 1024; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    access_log off;
+    client_body_temp_path {root}/tmp/body;
+    proxy_temp_path {root}/tmp/proxy;
+    fastcgi_temp_path {root}/tmp/fastcgi;
+    uwsgi_temp_path {root}/tmp/uwsgi;
+    scgi_temp_path {root}/tmp/scgi;
+    include {root}/conf.d/*.conf;
+}}
+"""
+
+
+class StackError(Exception):
+    """What kept nginx or gunicorn from starting, in one line."""
+
+
+@dataclass
+class Stack:
+    """A running nginx and gunicorn, with everything they write below `root`."""
+
+    root: Path
+    port: int
+    environ: dict[str, str]
+    endpoint: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    def log(self, name: str) -> str:
+        return (self.root / "logs" / name).read_text(encoding="utf-8")
+
+    def command(self, *args: str, **environ: str) -> str:
+        """Run record-shim with this stack's settings; return its standard output."""
+        return subprocess.run(
+            [BIN / "record-shim", *args],
+            env=self.environ | environ,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+
+    def link(self, path: str) -> str:
+        return self.command("link", "--base-url", self.url, "--", path).strip()
+
+    def start_endpoint(self) -> None:
+        as_nobody = [] if os.getuid() else ["--user=nobody", f"--group={_nogroup()}"]
+        socket_path = self.root / "endpoint.sock"
+        with open(self.root / "logs" / "endpoint.log", "ab") as log:
+            self.endpoint = subprocess.Popen(
+                [BIN / "gunicorn", "--config=python:shim.gunicorn_conf"]
+                + [f"--bind=unix:{socket_path}", *as_nobody],
+                env=self.environ,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # the terminal's Ctrl-C is for us, who stop it in order
+                start_new_session=True,
+            )
+        self.wait(socket_path.exists, self.endpoint, "endpoint.log")
+
+    def stop_endpoint(self) -> None:
+        assert self.endpoint is not None
+        _stop(self.endpoint, signal.SIGTERM)
+
+    def wait(
+        self, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: str
+    ) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                lines = [line for line in self.log(log).splitlines() if line.strip()]
+                raise StackError(f"{log}: {lines[-1] if lines else 'no answer'}")
+            time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(
+    recordings: dict[str, bytes],
+    port: int,
+    *,
+    key: str | None = None,
+    page: str = "",
+    static_port: int | None = None,
+    settings: dict[str, str] | None = None,
+) -> Iterator[Stack]:
+    """Serve `recordings` (path: content) on `port` until the block ends.
+
+    `page` makes a front page for the stack; `static_port` serves the same files
+    statically beside it. Raises StackError when something does not start.
+    """
+    _check_port(port)
+    if not shutil.which("nginx"):
+        raise StackError("nginx is not installed; run as root: apt-get install nginx")
+    with contextlib.ExitStack() as cleanup:
+        root = Path(tempfile.mkdtemp(prefix="record-shim-"))
+        cleanup.callback(shutil.rmtree, root)
+        # the key has its own mode; nginx's workers must get through to the records
+        root.chmod(0o755)
+        for name in ("logs", "tmp", "conf.d", "records", "page"):
+            (root / name).mkdir()
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SHIM_", "GUNICORN_"))
+        }
+        environ |= {"SHIM_KEY_FILE": str(root / "key")} | (settings or {})
+        stack = Stack(root, port, environ)
+        if key is None:
+            stack.command("keygen", "--output", str(root / "key"))
+        else:
+            (root / "key").touch(0o600)
+            (root / "key").write_text(key)
+        for path, content in recordings.items():
+            file = stack.records / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        _configure_nginx(stack, page, static_port)
+        stack.start_endpoint()
+        cleanup.callback(stack.stop_endpoint)
+        nginx = subprocess.Popen(
+            ["nginx", "-e", root / "logs/nginx.error.log", "-p", root]
+            + ["-c", root / "nginx.conf"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # SIGTERM: nginx's fast shutdown
+        cleanup.callback(_stop, nginx, signal.SIGTERM)
+        stack.wait(lambda: _answers(stack.url), nginx, "nginx.error.log")
+        yield stack
+
+
+def _configure_nginx(stack: Stack, page: str, static_port: int | None) -> None:
+    root = stack.root
+    user = "" if os.getuid() else f"user nobody {_nogroup()};"
+    (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
+    site = stack.command(
+        "render",
+        "nginx",
+        f"--records={stack.records}",
+        f"--listen=127.0.0.1:{stack.port}",
+        f"--socket={root}/endpoint.sock",
+        f"--log-dir={root}/logs",
+    )
+    if page:
+        (root / "page" / "index.html").write_text(page, encoding="utf-8")
+        # the site ends with the brace of its server
+        site = site.rstrip().removesuffix("}") + (
+            f"    location = / {{ root {root}/page; try_files /index.html =404; }}\n}}\n"
+        )
+    (root / "conf.d" / "record-shim.conf").write_text(site)
+    if static_port:
+        (root / "conf.d" / "static.conf").write_text(
+            f"server {{ listen 127.0.0.1:{static_port}; root {stack.records};"
+            " types { audio/wav wav; } include /etc/nginx/mime.types; }\n"
+        )
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise StackError(
+                f"port {port} of 127.0.0.1 cannot be used ({error});"
+                " choose another with --port"
+            ) from None
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _nogroup() -> str:
+    return grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+
+
+def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    process.send_signal(how)
+    try:
+        process.wait(timeout=40)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
