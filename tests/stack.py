@@ -86,8 +86,12 @@ class Stack:
         socket_path = self.root / "endpoint.sock"
         with open(self.root / "logs" / "endpoint.log", "ab") as log:
             self.endpoint = subprocess.Popen(
-                [BIN / "gunicorn", "--config=python:shim.gunicorn_conf"]
-                + [f"--bind=unix:{socket_path}", *as_nobody],
+                [
+                    BIN / "gunicorn",
+                    "--config=python:shim.gunicorn_conf",
+                    f"--bind=unix:{socket_path}",
+                    *as_nobody,
+                ],
                 env=self.environ,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -164,8 +168,7 @@ def running(
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
         nginx = subprocess.Popen(
-            ["nginx", "-e", root / "logs/nginx.error.log", "-p", root]
-            + ["-c", root / "nginx.conf"],
+            ["nginx", "-p", root, "-c", "nginx.conf", "-e", "logs/nginx.error.log"],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -198,7 +201,8 @@ def _configure_nginx(stack: Stack, page: str, static_port: int | None) -> None:
     if static_port:
         (root / "conf.d" / "static.conf").write_text(
             f"server {{ listen 127.0.0.1:{static_port}; root {stack.records};"
-            " types { audio/wav wav; } include /etc/nginx/mime.types; }\n"
+            " server_tokens off; types { audio/wav wav; }"
+            " include /etc/nginx/mime.types; }\n"
         )
 
 

@@ -1,0 +1,82 @@
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import VECTORS
+from flask.testing import FlaskClient
+
+from shim import create_app, errors
+
+GOOD = VECTORS["opens"][0]
+REFUSED = VECTORS["refused"][10]["token"]
+disk_events: list[str] = []
+
+
+@sys.addaudithook
+def _record_disk_events(event: str, _: object) -> None:
+    if event == "open" or event.startswith(("os.", "glob.", "shutil.")):
+        disk_events.append(event)
+
+
+@pytest.fixture
+def client(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    return create_app().test_client()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_good_token(client: FlaskClient, method: str) -> None:
+    answer = client.open("/" + GOOD["token"], method=method)
+    assert answer.status_code == 200
+    assert answer.data == b""
+    assert answer.headers["X-Accel-Redirect"] == "/_records" + GOOD["path"]
+    assert "Content-Type" not in answer.headers
+    assert "Content-Disposition" not in answer.headers
+
+
+def test_a_refusal_is_one_line_with_its_reason_and_request_id(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/" + REFUSED, headers={"X-Request-Id": "0123abcd"})
+    assert answer.status_code == 404
+    assert "X-Accel-Redirect" not in answer.headers
+    [line] = caplog.messages
+    assert errors.DotSegment.reason in line
+    assert "0123abcd" in line
+    assert REFUSED not in line
+
+
+def test_no_request_touches_the_disk(client: FlaskClient) -> None:
+    client.get("/" + GOOD["token"])  # whatever is loaded late is loaded now
+    client.get("/" + REFUSED)
+    disk_events.clear()
+    assert client.get("/" + GOOD["token"]).status_code == 200
+    assert client.get("/" + REFUSED).status_code == 404
+    assert disk_events == []
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods(client: FlaskClient, method: str) -> None:
+    assert client.open("/" + GOOD["token"], method=method).status_code == 405
+
+
+def test_a_failure_logs_no_token(
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> str:
+        raise ValueError(GOOD["token"])
+
+    monkeypatch.setattr("shim.app.record_name", fail)
+    with caplog.at_level(logging.DEBUG):
+        answer = client.get("/" + GOOD["token"], headers={"X-Request-Id": "0123abcd"})
+    assert answer.status_code == 500
+    assert caplog.messages == ["failed: ValueError, request 0123abcd"]
+    assert GOOD["token"] not in caplog.text
+
+
+def test_no_key_no_endpoint() -> None:
+    with pytest.raises(errors.Misconfigured, match="SHIM_KEY_FILE"):
+        create_app()

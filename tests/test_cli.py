@@ -1,0 +1,176 @@
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TEST_KEY, VECTORS
+
+from shim import __version__
+from shim.cli import main
+
+GOOD = VECTORS["opens"][0]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main(list(args))
+        out, err = capsys.readouterr()
+        return exit_.value.code or 0, out, err
+
+    return run
+
+
+def assert_one_line(result: tuple[int, str, str], message: str) -> None:
+    status, out, err = result
+    assert (status, out) == (1, "")
+    assert re.fullmatch(r"record-shim: [^\n]+\n", err)
+    assert message in err
+    assert TEST_KEY not in err
+
+
+def test_version(run) -> None:
+    assert run("--version") == (0, __version__ + "\n", "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "keygen", "link", "open", "render", "render nginx", "render systemd"],
+)
+def test_help_has_an_example(run, command: str) -> None:
+    status, out, _ = run(*command.split(), "--help")
+    assert status == 0
+    assert f"Example: record-shim {command}".rstrip() in out
+
+
+def test_keygen_prints_a_new_key(run) -> None:
+    keys = {run("keygen")[1] for _ in range(2)}
+    assert len(keys) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{64}\n", key) for key in keys)
+
+
+def test_keygen_writes_a_private_file_once(run, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    old_mask = os.umask(0)
+    try:
+        assert run("keygen", "--output", str(path)) == (0, "", "")
+    finally:
+        os.umask(old_mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = path.read_text()
+    assert_one_line(run("keygen", "--output", str(path)), "File exists")
+    assert path.read_text() == key
+    assert run("link", "--key-file", str(path), "/a.mp3")[0] == 0
+
+
+def test_link_and_open(run, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ("--key-file", str(key_file))
+    assert run("link", GOOD["path"], *key) == (0, GOOD["token"] + "\n", "")
+    link = f"https://storage.example.com/x/{GOOD['token']}"
+    url = ("--base-url", "https://storage.example.com/x/")
+    assert run("link", GOOD["path"], *key, *url) == (0, link + "\n", "")
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    escaped = link.replace("=", "%3D") + "?download=1"
+    for token in (GOOD["token"], link, escaped):
+        assert run("open", token) == (0, GOOD["path"] + "\n", "")
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
+def test_open_says_why_not(run, key_file: Path, vector: dict[str, str]) -> None:
+    result = run("open", "--key-file", str(key_file), vector["token"])
+    assert_one_line(result, "")
+    assert vector["token"] not in result[2]
+
+
+@pytest.mark.parametrize("path", ["/300/../x", "", "/300/", "/300/\udcff.mp3"])
+def test_no_link_is_made_that_would_not_open(run, key_file: Path, path: str) -> None:
+    assert_one_line(run("link", "--key-file", str(key_file), path), "path")
+
+
+def test_the_path_prefix_holds_for_the_command_too(
+    run, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_PATH_PREFIX", "/var/spool")
+    key = ("--key-file", str(key_file))
+    assert_one_line(run("link", GOOD["path"], *key), "SHIM_PATH_PREFIX")
+    assert_one_line(run("open", GOOD["token"], *key), "SHIM_PATH_PREFIX")
+
+
+def test_errors_are_one_line(run, tmp_path: Path) -> None:
+    assert_one_line(run("link", "/a.mp3"), "SHIM_KEY_FILE")
+    missing = str(tmp_path / "missing")
+    assert_one_line(run("open", "x", "--key-file", missing), missing)
+    output = str(tmp_path / "no" / "key")
+    assert_one_line(run("keygen", "--output", output), "No such file")
+
+
+def test_wrong_usage_is_2(run) -> None:
+    for args in (("link",), ("render", "nginx"), ("nonsense",)):
+        status, out, err = run(*args)
+        assert (status, out) == (2, "")
+        assert "Usage: record-shim" in err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--records=relative",
+        '--records=/srv/"; evil',
+        "--records=/srv/$uri",
+        "--records=/srv/a\nb",
+        "--listen=example:80",
+        "--listen=80;",
+        "--listen=0",
+        "--listen=127.0.0.1:65536",
+        "--listen=:80",
+        "--listen=[::1:80",
+        "--listen=::1:80",
+        "--server-name=a b",
+        "--server-name=-",
+        "--server-name=a;b",
+        "--server-name=",
+        "--socket=run/x.sock",
+        "--socket=/run/x y.sock",
+        "--log-dir=/var/log;",
+    ],
+)
+def test_nothing_is_rendered_that_nginx_could_misread(run, option: str) -> None:
+    args = [option] if "--records" in option else ["--records=/srv/records", option]
+    assert_one_line(run("render", "nginx", *args), option.split("=")[0])
+
+
+def test_a_bad_internal_prefix_renders_nothing(
+    run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_INTERNAL_PREFIX", "records")
+    result = run("render", "nginx", "--records=/srv/records")
+    assert_one_line(result, "SHIM_INTERNAL_PREFIX")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--listen=127.0.0.1:8080", "--server-name=storage.example.com"],
+        ["--listen=[::1]:8080", "--socket=/run/other.sock"],
+        ["--records=/srv/call records/Отдел"],
+    ],
+)
+def test_nginx_accepts_what_is_rendered(run, tmp_path: Path, options: list[str]) -> None:
+    logs = f"--log-dir={tmp_path}"
+    _, site, _ = run("render", "nginx", "--records=/srv/records", logs, *options)
+    assert "{{" not in site
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; events {{}} http {{\n{site}}}\n"
+    )
+    check = subprocess.run(
+        ["nginx", "-t", "-c", tmp_path / "nginx.conf", "-e", "stderr"],
+        capture_output=True,
+        text=True,
+    )
+    assert check.returncode == 0, check.stderr
+
+

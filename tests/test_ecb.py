@@ -1,0 +1,151 @@
+import base64
+
+import pytest
+from conftest import VECTORS
+from Crypto.Cipher import AES
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shim import ecb, errors
+
+KEY = bytes.fromhex(VECTORS["key_hex"])
+OTHER_KEY = bytes.fromhex(VECTORS["other_key_hex"])
+open_token = ecb.opener((KEY,))
+
+REASONS = {
+    "a character outside base64url": errors.NotBase64url,
+    "standard base64 alphabet, not the URL-safe one": errors.NotBase64url,
+    "one character short": errors.NotWholeBlocks,
+    "ciphertext is not a whole number of 16-byte blocks": errors.NotWholeBlocks,
+    "padding in the middle": errors.NotBase64url,
+    "non-canonical base64: unused trailing bits set": errors.NotCanonical,
+    "made with another key": errors.NotUtf8,
+    "only padding: an empty path": errors.Empty,
+    "the root itself": errors.Empty,
+    "a directory, by its trailing slash": errors.Directory,
+    "hidden file": errors.DotSegment,
+    "hidden directory": errors.DotSegment,
+    "NUL inside the path": errors.ControlCharacter,
+    "header injection: CR LF": errors.ControlCharacter,
+    "header injection: LF": errors.ControlCharacter,
+    "control character": errors.ControlCharacter,
+    "DEL": errors.ControlCharacter,
+    "not UTF-8": errors.NotUtf8,
+    "UTF-8 cut in the middle of a character": errors.NotUtf8,
+    "longer than PATH_MAX": errors.PathTooLong,
+    "a segment longer than NAME_MAX": errors.SegmentTooLong,
+}
+
+
+def encrypt(plaintext: bytes) -> str:
+    padded = plaintext + bytes(-len(plaintext) % 16)
+    return base64.urlsafe_b64encode(AES.new(KEY, AES.MODE_ECB).encrypt(padded)).decode()
+
+
+@pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])
+def test_vector_opens_with_and_without_padding(vector: dict[str, str]) -> None:
+    assert open_token(vector["token"]) == vector["path"]
+    assert open_token(vector["token"].rstrip("=")) == vector["path"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])
+def test_seal_writes_what_the_api_writes(vector: dict[str, str]) -> None:
+    if "always pads" not in vector.get("note", ""):
+        assert ecb.seal(vector["path"], (KEY,)) == vector["token"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
+def test_vector_is_refused_for_its_own_reason(vector: dict[str, str]) -> None:
+    why = vector["why"]
+    reason = errors.DotSegment if why.startswith("dot segment") else REASONS[why]
+    with pytest.raises(errors.Refused) as refused:
+        open_token(vector["token"])
+    assert type(refused.value) is reason
+
+
+def test_every_reason_reads_differently() -> None:
+    reasons = [cls.reason for cls in errors.Refused.__subclasses__()]
+    assert len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize("change", ["{}=", "={}", "{}\n", " {}", "{}==="])
+def test_one_way_to_write_a_token(change: str) -> None:
+    with pytest.raises(errors.NotBase64url | errors.NotCanonical):
+        open_token(change.format(VECTORS["opens"][0]["token"]))
+
+
+def test_impossible_base64_length() -> None:
+    with pytest.raises(errors.NotBase64url):
+        open_token("A" * 25)
+
+
+def test_the_longest_path_opens_and_one_byte_more_does_not() -> None:
+    longest = "/".join(["a" * 254] * 16) + "/" + "b" * 15
+    assert len(longest) == 4095
+    token = ecb.seal(longest, (KEY,))
+    assert len(token) == ecb.TOKEN_MAX
+    assert open_token(token) == longest
+    with pytest.raises(errors.PathTooLong):
+        ecb.seal(longest + "b", (KEY,))
+    with pytest.raises(errors.PathTooLong):
+        open_token(encrypt(longest.encode() + b"b"))
+
+
+def test_the_first_key_seals_and_all_open() -> None:
+    keyring = (OTHER_KEY, KEY)
+    assert ecb.opener(keyring)(VECTORS["opens"][0]["token"]) == (
+        VECTORS["opens"][0]["path"]
+    )
+    assert ecb.seal("/a.mp3", keyring) == ecb.seal("/a.mp3", (OTHER_KEY,))
+
+
+def test_an_older_keys_refusal_is_not_taken_for_a_wrong_key() -> None:
+    with pytest.raises(errors.DotSegment):
+        ecb.opener((OTHER_KEY, KEY))(encrypt(b"/300/../x"))
+
+
+SEGMENT = (
+    st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"))
+    .filter(lambda name: name and not name.startswith("."))
+    .filter(lambda name: len(name.encode()) <= 255)
+)
+
+
+@given(st.lists(SEGMENT, min_size=1, max_size=12), st.booleans())
+def test_what_was_sealed_opens(segments: list[str], absolute: bool) -> None:
+    path = "/" * absolute + "/".join(segments)
+    assert open_token(ecb.seal(path, (KEY,))) == path
+
+
+def is_safe(path: str) -> bool:
+    segments = [segment for segment in path.split("/") if segment]
+    return (
+        bool(segments)
+        and not any(segment.startswith(".") for segment in segments)
+        and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in path)
+    )
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z0-9_=-]{0,90}"))
+@example("")
+@example("\ud800" * 22)
+def test_no_text_raises_anything_but_a_refusal(token: str) -> None:
+    try:
+        assert is_safe(open_token(token))
+    except errors.Refused:
+        pass
+
+
+PIECES = st.sampled_from(
+    [b"/", b".", b"..", b"a", b"\0", b"\n", b"\x7f", b"\xc2\x85", "й".encode(), b"\xff"]
+)
+
+
+@given(st.lists(PIECES, max_size=20).map(b"".join) | st.binary(max_size=64))
+def test_whatever_opens_is_safe(plaintext: bytes) -> None:
+    try:
+        path = open_token(encrypt(plaintext))
+    except errors.Refused:
+        return
+    assert is_safe(path)
+    assert path.encode() == plaintext.rstrip(b"\0")

@@ -1,0 +1,90 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from shim.errors import Misconfigured
+from shim.keys import key_file as find_key_file
+from shim.keys import load_keyring
+
+KEY = bytes(range(200, 232))
+TEXT = b"correct horse battery staple 32!"
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> str:
+    path.touch(mode)
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (KEY.hex().encode() + b"\n", KEY),
+        (KEY.hex().upper().encode() + b"\r\n", KEY),
+        (base64.b64encode(KEY) + b"\n", KEY),
+        (base64.urlsafe_b64encode(KEY), KEY),
+        (base64.urlsafe_b64encode(KEY).rstrip(b"="), KEY),
+        (TEXT + b"\n", TEXT),
+        (KEY, KEY),
+        (b"# the API's key\n\n" + KEY.hex().encode(), KEY),
+    ],
+)
+def test_every_way_to_write_a_key(tmp_path: Path, content: bytes, key: bytes) -> None:
+    assert load_keyring(write(tmp_path / "key", content)) == (key,)
+
+
+def test_keys_keep_their_order(tmp_path: Path) -> None:
+    lines = b"\n".join([KEY.hex().encode(), b"# old", TEXT])
+    assert load_keyring(write(tmp_path / "key", lines)) == (KEY, TEXT)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no key in it"),
+        (b"# nothing\n", "no key in it"),
+        (KEY.hex().encode()[:-1], "line 1: not a key"),
+        (KEY.hex().encode() + b" \n", "line 1: not a key"),
+        (KEY.hex().encode() + b"\nsecret-but-short\n", "line 2: not a key"),
+        (base64.b64encode(KEY)[:-2] + b"1=", "line 1: not a key"),
+        (b"+" + base64.urlsafe_b64encode(KEY)[1:-2] + b"_=", "line 1: not a key"),
+        (KEY[:31], "line 1: not a key"),
+    ],
+)
+def test_a_bad_key_file_is_named_and_the_key_is_not(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = write(tmp_path / "key", content)
+    with pytest.raises(Misconfigured) as error:
+        load_keyring(path)
+    assert path in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    for line in content.splitlines():
+        assert line.startswith(b"#") or repr(line)[2:-1] not in str(error.value)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o602])
+def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    path = Path(write(tmp_path / "key", KEY.hex().encode()))
+    path.chmod(mode)
+    with pytest.raises(Misconfigured, match="chmod o="):
+        load_keyring(str(path))
+
+
+def test_a_key_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="No such file"):
+        load_keyring(str(tmp_path / "missing"))
+    with pytest.raises(Misconfigured, match="directory"):
+        load_keyring(str(tmp_path))
+    with pytest.raises(Misconfigured, match="not a regular file"):
+        load_keyring("/dev/zero")
+
+
+def test_where_the_key_file_is_looked_for() -> None:
+    credentials = {"CREDENTIALS_DIRECTORY": "/run/credentials/x"}
+    assert find_key_file(credentials) == "/run/credentials/x/key"
+    assert find_key_file(credentials | {"SHIM_KEY_FILE": "/k"}) == "/k"
+    with pytest.raises(Misconfigured, match="SHIM_KEY_FILE"):
+        find_key_file({})

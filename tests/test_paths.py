@@ -1,0 +1,58 @@
+import pytest
+
+from shim import paths
+from shim.errors import Misconfigured, OutsidePrefix
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("300/a.mp3", 'attachment; filename="a.mp3"'),
+        ("a b;c.mp3", 'attachment; filename="a b;c.mp3"'),
+        ("é.mp3", "attachment; filename=\"_.mp3\"; filename*=UTF-8''%C3%A9.mp3"),
+        ('a"b.mp3', "attachment; filename=\"a_b.mp3\"; filename*=UTF-8''a%22b.mp3"),
+        ("a\\b.mp3", "attachment; filename=\"a_b.mp3\"; filename*=UTF-8''a%5Cb.mp3"),
+        ("50%2F.mp3", "attachment; filename=\"50_2F.mp3\"; filename*=UTF-8''50%252F.mp3"),
+    ],
+)
+def test_content_disposition(name: str, header: str) -> None:
+    assert paths.content_disposition(name, "attachment") == header
+
+
+@pytest.mark.parametrize(
+    ("path", "record"),
+    [
+        ("/var/spool/records/300/a.mp3", "300/a.mp3"),
+        ("//var/spool//records/a.mp3", "a.mp3"),
+        ("var/spool/records/a.mp3", "a.mp3"),
+    ],
+)
+def test_the_path_prefix_is_taken_off(path: str, record: str) -> None:
+    assert paths.record_name(path, "/var/spool/records") == record
+
+
+@pytest.mark.parametrize(
+    "path", ["/300/a.mp3", "/var/spool/records", "/var/spool/records2/a.mp3"]
+)
+def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
+    with pytest.raises(OutsidePrefix):
+        paths.record_name(path, "/var/spool/records/")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"]
+)
+def test_an_internal_prefix_that_nginx_could_misread(text: str) -> None:
+    with pytest.raises(Misconfigured, match="SHIM_INTERNAL_PREFIX"):
+        paths.parse_internal_prefix(text)
+
+
+@pytest.mark.parametrize("text", ["/var/../records", "/a\n", ".hidden"])
+def test_a_path_prefix_that_no_path_has(text: str) -> None:
+    with pytest.raises(Misconfigured, match="SHIM_PATH_PREFIX"):
+        paths.parse_path_prefix(text)
+
+
+def test_an_unknown_disposition() -> None:
+    with pytest.raises(Misconfigured, match="SHIM_DISPOSITION"):
+        paths.parse_disposition("Inline")
