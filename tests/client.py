@@ -3,6 +3,7 @@
 import re
 import socket
 from dataclasses import dataclass
+from typing import BinaryIO
 
 
 @dataclass
@@ -42,33 +43,34 @@ def fetch(
     body: bytes = b"",
 ) -> list[Answer]:
     """Send the same request `times` times over one connection; return the answers."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        with connection.makefile("rb") as stream:
-            answers = []
-            for number in range(1, times + 1):
-                fields = {"Host": "127.0.0.1"} | (headers or {})
-                if body:
-                    fields["Content-Length"] = str(len(body))
-                if number == times:
-                    fields["Connection"] = "close"
-                elif version == "1.0":
-                    fields["Connection"] = "keep-alive"
-                lines = [f"{key}: {value}\r\n" for key, value in fields.items()]
-                head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
-                connection.sendall(head.encode() + body)
-                answers.append(_read(stream, method))
-            assert stream.read() == b"", "bytes after the last answer"
+    answers = []
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+        connection.makefile("rb") as stream,
+    ):
+        for number in range(1, times + 1):
+            fields = {"Host": "127.0.0.1"} | (headers or {})
+            if body:
+                fields["Content-Length"] = str(len(body))
+            if number == times:
+                fields["Connection"] = "close"
+            elif version == "1.0":
+                fields["Connection"] = "keep-alive"
+            lines = [f"{key}: {value}\r\n" for key, value in fields.items()]
+            head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
+            connection.sendall(head.encode() + body)
+            answers.append(_read(stream, method))
+        assert stream.read() == b"", "bytes after the last answer"
     return answers
 
 
 def get(port: int, target: str, **headers: str) -> Answer:
-    [answer] = fetch(
-        port, target, headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    [answer] = fetch(port, target, headers=fields)
     return answer
 
 
-def _read(stream, method: str) -> Answer:
+def _read(stream: BinaryIO, method: str) -> Answer:
     status = int(stream.readline().split()[1])
     headers = []
     while line := stream.readline().strip():

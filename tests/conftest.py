@@ -1,5 +1,6 @@
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,11 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KEY_FILE", "INTERNAL_PREFIX", "PATH_PREFIX", "DISPOSITION"):
         monkeypatch.delenv(f"SHIM_{name}", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds; fail when it does not within 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -55,6 +55,7 @@ class Stack:
     root: Path
     port: int
     environ: dict[str, str]
+    static_port: int | None = None
     endpoint: subprocess.Popen[bytes] | None = None
 
     @property
@@ -154,7 +155,7 @@ def running(
             if not name.startswith(("SHIM_", "GUNICORN_"))
         }
         environ |= {"SHIM_KEY_FILE": str(root / "key")} | (settings or {})
-        stack = Stack(root, port, environ)
+        stack = Stack(root, port, environ, static_port)
         if key is None:
             stack.command("keygen", "--output", str(root / "key"))
         else:
@@ -164,7 +165,7 @@ def running(
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        _configure_nginx(stack, page, static_port)
+        _configure_nginx(stack, page)
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
         nginx = subprocess.Popen(
@@ -179,7 +180,7 @@ def running(
         yield stack
 
 
-def _configure_nginx(stack: Stack, page: str, static_port: int | None) -> None:
+def _configure_nginx(stack: Stack, page: str) -> None:
     root = stack.root
     user = "" if os.getuid() else f"user nobody {_nogroup()};"
     (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
@@ -198,9 +199,9 @@ def _configure_nginx(stack: Stack, page: str, static_port: int | None) -> None:
             f"    location = / {{ root {root}/page; try_files /index.html =404; }}\n}}\n"
         )
     (root / "conf.d" / "record-shim.conf").write_text(site)
-    if static_port:
+    if stack.static_port:
         (root / "conf.d" / "static.conf").write_text(
-            f"server {{ listen 127.0.0.1:{static_port}; root {stack.records};"
+            f"server {{ listen 127.0.0.1:{stack.static_port}; root {stack.records};"
             " server_tokens off; types { audio/wav wav; }"
             " include /etc/nginx/mime.types; }\n"
         )

@@ -159,7 +159,9 @@ def test_a_bad_internal_prefix_renders_nothing(
         ["--records=/srv/call records/Отдел"],
     ],
 )
-def test_nginx_accepts_what_is_rendered(run, tmp_path: Path, options: list[str]) -> None:
+def test_nginx_accepts_what_is_rendered(
+    run, tmp_path: Path, options: list[str]
+) -> None:
     logs = f"--log-dir={tmp_path}"
     _, site, _ = run("render", "nginx", "--records=/srv/records", logs, *options)
     assert "{{" not in site
@@ -168,9 +170,8 @@ def test_nginx_accepts_what_is_rendered(run, tmp_path: Path, options: list[str])
     )
     check = subprocess.run(
         ["nginx", "-t", "-c", tmp_path / "nginx.conf", "-e", "stderr"],
+        check=False,
         capture_output=True,
         text=True,
     )
     assert check.returncode == 0, check.stderr
-
-

@@ -12,7 +12,10 @@ from shim.errors import Misconfigured, OutsidePrefix
         ("é.mp3", "attachment; filename=\"_.mp3\"; filename*=UTF-8''%C3%A9.mp3"),
         ('a"b.mp3', "attachment; filename=\"a_b.mp3\"; filename*=UTF-8''a%22b.mp3"),
         ("a\\b.mp3", "attachment; filename=\"a_b.mp3\"; filename*=UTF-8''a%5Cb.mp3"),
-        ("50%2F.mp3", "attachment; filename=\"50_2F.mp3\"; filename*=UTF-8''50%252F.mp3"),
+        (
+            "50%2F.mp3",
+            "attachment; filename=\"50_2F.mp3\"; filename*=UTF-8''50%252F.mp3",
+        ),
     ],
 )
 def test_content_disposition(name: str, header: str) -> None:
@@ -40,7 +43,8 @@ def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"]
+    "text",
+    ["", "/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"],
 )
 def test_an_internal_prefix_that_nginx_could_misread(text: str) -> None:
     with pytest.raises(Misconfigured, match="SHIM_INTERNAL_PREFIX"):

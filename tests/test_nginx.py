@@ -1,0 +1,354 @@
+"""What a client sees, through real nginx and gunicorn."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from client import Answer, fetch, get
+from conftest import BIG, OTHER_FILES, TEST_KEY, VECTORS, wait_for
+from stack import Stack, free_port, running
+from test_ecb import encrypt
+
+from shim import ecb, errors
+
+KEYRING = (bytes.fromhex(TEST_KEY),)
+MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
+ADDED = (
+    "Content-Disposition",
+    "X-Content-Type-Options",
+    "Referrer-Policy",
+    "Cache-Control",
+)
+
+
+def token(path: str) -> str:
+    return "/" + ecb.seal(path, KEYRING)
+
+
+def unchecked_token(path: str) -> str:
+    """What an API that checks nothing would make of `path`."""
+    return "/" + encrypt(path.encode())
+
+
+@pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])
+def test_every_vector_is_fetched_byte_for_byte(
+    stack: Stack, recordings: dict[str, bytes], vector: dict[str, str]
+) -> None:
+    answer = get(stack.port, "/" + vector["token"])
+    assert answer.status == 200
+    assert answer.body == recordings[vector["path"]]
+    assert not (answer.header("Content-Type") or "").startswith("text/html")
+    name = vector["path"].rpartition("/")[2]
+    disposition = answer.header("Content-Disposition") or ""
+    assert f"filename*=UTF-8''{quote(name)}" in disposition or (
+        disposition == f'attachment; filename="{name}"'
+    )
+
+
+def test_the_headers_of_a_recording(stack: Stack) -> None:
+    answer = get(stack.port, token(MP3))
+    assert answer.header("Content-Type") == "audio/mpeg"
+    assert answer.header("Accept-Ranges") == "bytes"
+    assert answer.header("ETag")
+    assert answer.header("Last-Modified")
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("Referrer-Policy") == "no-referrer"
+    assert answer.header("Cache-Control") == "private"
+    assert answer.header("X-Accel-Redirect") is None
+    assert answer.header("X-Record-Disposition") is None
+    assert answer.header("Server") == "nginx"
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        (BIG, "audio/wav"),
+        ("/300/no-extension", "application/octet-stream"),
+        (MP3, "audio/mpeg"),
+    ],
+)
+def test_content_types_are_nginxs(stack: Stack, path: str, content_type: str) -> None:
+    assert get(stack.port, token(path)).header("Content-Type") == content_type
+
+
+def test_padding_and_query_string(stack: Stack, recordings: dict[str, bytes]) -> None:
+    path = VECTORS["opens"][1]["path"]
+    target = token(path)
+    assert target.endswith("==")
+    for form in (
+        target,
+        target.rstrip("="),
+        target.replace("=", "%3D"),
+        target + "?download=1&x=%0d%0a",
+    ):
+        assert get(stack.port, form).body == recordings[path]
+
+
+@pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
+def test_refused_vectors(stack: Stack, vector: dict[str, str]) -> None:
+    answer = get(stack.port, "/" + vector["token"])
+    assert answer.status == 404
+    assert answer.without("Date") == get(stack.port, "/none").without("Date")
+
+
+def indistinguishable() -> Iterator[tuple[str, str]]:
+    yield "missing file", token("/300/missing.mp3")
+    yield "missing directory", token("/nowhere/missing.mp3")
+    yield "a file taken for a directory", token(MP3 + "/x.mp3")
+    yield "directory", token("/300")
+    for path in OTHER_FILES:
+        yield f"dotfile {path}", unchecked_token(path)
+    yield "below the records", unchecked_token("/300/../../logs/endpoint.log")
+    yield "longer than the file system allows", token("/".join(["a" * 250] * 16))
+    for path in ("/_records", "/_records/", "/_records" + MP3, "/_records/300"):
+        yield path, path
+    yield "with a final newline", token(MP3) + "%0A"
+    yield "with a slash", token(MP3) + "/"
+    yield "too short", "/abc"
+    yield "too long", "/" + "A" * (ecb.TOKEN_MAX + 4)
+    yield "two segments", "/x" + token(MP3)
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(target, id=name) for name, target in indistinguishable()]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_nothing_tells_one_404_from_another(
+    stack: Stack, target: str, method: str
+) -> None:
+    [answer] = fetch(stack.port, target, method)
+    [reference] = fetch(stack.port, "/none", method)
+    assert answer.status == 404
+    assert answer.without("Date") == reference.without("Date")
+
+
+def test_an_unreadable_recording_is_a_404_too(stack: Stack) -> None:
+    file = stack.records / "300/unreadable.mp3"
+    file.write_bytes(b"x")
+    file.chmod(0)
+    file.parent.joinpath("closed").mkdir(mode=0o700)
+    closed = file.parent / "closed/a.mp3"
+    closed.write_bytes(b"x")
+    closed.parent.chmod(0)
+    reference = get(stack.port, "/none").without("Date")
+    assert get(stack.port, token("/300/unreadable.mp3")).without("Date") == reference
+    assert get(stack.port, token("/300/closed/a.mp3")).without("Date") == reference
+    closed.parent.chmod(0o700)
+
+
+def test_what_cannot_be_a_token_does_not_wake_the_endpoint(stack: Stack) -> None:
+    before = stack.log("endpoint.log")
+    for target in ("/", "/abc", token(MP3) + "%0A", "/_records/x", "/" + "A" * 6000):
+        get(stack.port, target)
+    get(stack.port, "/" + "A" * 24)
+    wait_for(lambda: stack.log("endpoint.log") != before)
+    assert stack.log("endpoint.log").removeprefix(before).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE"]
+)
+@pytest.mark.parametrize("target", [token(MP3), "/none", "/_records/300"])
+def test_other_methods(stack: Stack, method: str, target: str) -> None:
+    [answer] = fetch(stack.port, target, method)
+    assert answer.status == 405
+    assert answer.header("Allow") == "GET, HEAD"
+
+
+def test_a_large_body_is_a_405_too(stack: Stack) -> None:
+    [answer] = fetch(stack.port, token(MP3), "POST", body=b"x" * 2_000_000)
+    assert answer.status == 405
+
+
+RANGES = [
+    "bytes=0-0",
+    "bytes=100-199",
+    "bytes=5000-",
+    "bytes=-500",
+    "bytes=0-9,20-29,-5",
+    "bytes=0-99999999",
+    "bytes=99999999-",
+    "bytes=9-1",
+    "bytes=0-1,1-2,2-3,3-4,4-5",
+    "items=0-1",
+    "bytes=",
+]
+
+
+def battery(etag: str, modified: str) -> Iterator[dict[str, str]]:
+    yield {}
+    for value in RANGES:
+        yield {"Range": value}
+    old = "Mon, 01 Jan 2001 00:00:00 GMT"
+    for validator in (etag, modified, '"other"', old, "W/" + etag):
+        yield {"Range": "bytes=10-19", "If-Range": validator}
+    for value in (etag, "W/" + etag, '"other"', "*", f'"other", {etag}'):
+        yield {"If-None-Match": value}
+        yield {"If-Match": value}
+    for value in (modified, old, "not a date"):
+        yield {"If-Modified-Since": value}
+        yield {"If-Unmodified-Since": value}
+    yield {"If-None-Match": etag, "Range": "bytes=0-9"}
+    yield {"Accept-Encoding": "gzip, br", "Accept": "audio/ogg"}
+
+
+@pytest.mark.parametrize("path", [MP3, CYRILLIC, "/300/100% sure?.mp3", BIG])
+def test_the_same_as_the_file_served_statically(stack: Stack, path: str) -> None:
+    static_port = stack.static_port
+    assert static_port
+    served = get(static_port, quote(path))
+    etag, modified = served.header("ETag"), served.header("Last-Modified")
+    assert etag and modified
+    statuses = set()
+    for headers in battery(etag, modified):
+        for method, version, times in (
+            ("GET", "1.1", 1),
+            ("HEAD", "1.1", 1),
+            ("GET", "1.0", 1),
+            ("GET", "1.0", 3),
+            ("GET", "1.1", 3),
+        ):
+            request = (method, headers, version, times)
+            linked = fetch(stack.port, token(path), *request)
+            static = fetch(static_port, quote(path), *request)
+            for ours, nginxs in zip(linked, static, strict=True):
+                statuses.add(ours.status)
+                assert comparable(ours) == comparable(nginxs), request
+    assert statuses == {200, 206, 304, 412, 416}
+
+
+def comparable(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    plain = answer.without("Date", *ADDED).with_fixed_boundary()
+    return plain.status, sorted(plain.headers), plain.body
+
+
+def test_the_endpoint_down_is_a_503_and_back_is_a_200(stack: Stack) -> None:
+    stack.stop_endpoint()
+    try:
+        for method in ("GET", "HEAD"):
+            [answer] = fetch(stack.port, token(MP3), method)
+            assert answer.status == 503
+            assert int(answer.header("Retry-After") or 0) > 0
+            assert answer.header("Content-Disposition") is None
+        assert get(stack.port, "/none").status == 404
+    finally:
+        stack.start_endpoint()
+    assert get(stack.port, token(MP3)).status == 200
+
+
+def test_the_audit_log(stack: Stack) -> None:
+    agent = 'player "1"\\'
+    [answer] = fetch(
+        stack.port,
+        token(CYRILLIC),
+        headers={"Range": "bytes=10-19", "User-Agent": agent},
+    )
+    assert answer.status == 206
+    get(stack.port, "/" + "A" * 24, User_Agent="refused")
+    wait_for(lambda: '"user_agent":"refused"' in stack.log("record-shim.log"))
+    lines = [json.loads(line) for line in stack.log("record-shim.log").splitlines()]
+    fetched = next(line for line in lines if line["user_agent"] == agent)
+    assert fetched["record"] == "/_records" + quote(CYRILLIC)
+    assert fetched["client"] == "127.0.0.1"
+    assert (fetched["status"], fetched["bytes"]) == (206, 10)
+    assert fetched["range"] == "bytes=10-19"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", fetched["time"])
+    assert fetched["seconds"] >= 0
+    refused = next(line for line in lines if line["user_agent"] == "refused")
+    assert (refused["status"], refused["record"]) == (404, "")
+    reason = f"refused: {errors.NotUtf8.reason}, request {refused['request_id']}"
+    wait_for(lambda: reason in stack.log("endpoint.log"))
+
+
+def test_no_log_holds_a_token(stack: Stack) -> None:
+    tokens = [vector["token"] for vector in VECTORS["opens"] + VECTORS["refused"]]
+    tokens += [token("/300/missing.mp3")[1:], token("/300")[1:]]
+    for text in tokens:
+        get(stack.port, "/" + text, User_Agent="last")
+        fetch(stack.port, "/" + text, "DELETE")
+    stack.stop_endpoint()
+    try:
+        assert get(stack.port, token(MP3)).status == 503
+    finally:
+        stack.start_endpoint()
+    logs = list((stack.root / "logs").iterdir())
+    assert len(logs) >= 3
+    for log in logs:
+        text = log.read_text("utf-8")
+        for secret in (*tokens, token(MP3)[1:]):
+            assert secret.rstrip("=") not in text, f"{log.name} holds a token"
+
+
+@pytest.mark.parametrize(
+    ("start", "resume"),
+    [
+        ("curl -sS --limit-rate 1M -o", "curl -sS --fail -C - -o"),
+        ("wget -q --limit-rate=1m -O", "wget -q -c -O"),
+    ],
+    ids=["curl", "wget"],
+)
+def test_a_broken_download_is_resumed(
+    stack: Stack, recordings: dict[str, bytes], tmp_path: Path, start: str, resume: str
+) -> None:
+    file, link = tmp_path / "download", stack.url + token(BIG)
+    download = subprocess.Popen([*start.split(), str(file), link])
+    wait_for(lambda: file.exists() and file.stat().st_size > 100_000)
+    download.kill()
+    download.wait()
+    assert file.stat().st_size < len(recordings[BIG])
+    before = stack.log("record-shim.log")
+    subprocess.run([*resume.split(), str(file), link], check=True)
+    assert file.read_bytes() == recordings[BIG]
+    wait_for(lambda: '"status":206' in stack.log("record-shim.log")[len(before) :])
+
+
+def test_wget_saves_under_the_records_own_name(
+    stack: Stack, recordings: dict[str, bytes], tmp_path: Path
+) -> None:
+    subprocess.run(
+        ["wget", "-q", "--content-disposition", stack.url + token(CYRILLIC)],
+        cwd=tmp_path,
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        check=True,
+    )
+    [file] = tmp_path.iterdir()
+    assert file.name == CYRILLIC.rpartition("/")[2]
+    assert file.read_bytes() == recordings[CYRILLIC]
+
+
+def test_a_hundred_connections_at_once(
+    stack: Stack, recordings: dict[str, bytes], tmp_path: Path
+) -> None:
+    paths = [vector["path"] for vector in VECTORS["opens"]] * 10
+    lines = [
+        f'url = "{stack.url}{token(path)}"\noutput = "{tmp_path}/{number}"'
+        for number, path in enumerate(paths)
+    ]
+    subprocess.run(
+        ["curl", "-sS", "--fail", "-Z", "--parallel-max", "100", "-K", "-"],
+        input="\n".join(lines).encode(),
+        check=True,
+    )
+    for number, path in enumerate(paths):
+        assert (tmp_path / str(number)).read_bytes() == recordings[path]
+
+
+def test_settings() -> None:
+    settings = {
+        "SHIM_INTERNAL_PREFIX": "/x-files/",
+        "SHIM_PATH_PREFIX": "/var/spool/records",
+        "SHIM_DISPOSITION": "inline",
+    }
+    content = {"/300/a.mp3": b"a", "/var/spool/records/300/a.mp3": b"not this one"}
+    with running(content, free_port(), key=TEST_KEY, settings=settings) as stack:
+        answer = get(stack.port, token("/var/spool/records/300/a.mp3"))
+        assert answer.body == b"a"
+        assert answer.header("Content-Disposition") == 'inline; filename="a.mp3"'
+        for target in (token("/300/a.mp3"), "/x-files/300/a.mp3"):
+            assert get(stack.port, target).status == 404
+        assert '"record":"/x-files/300/a.mp3"' in stack.log("record-shim.log")
