@@ -42,7 +42,9 @@ def fetch(
     times: int = 1,
     body: bytes = b"",
 ) -> list[Answer]:
-    """Send the same request `times` times over one connection; return the answers."""
+    """Send the same request `times` times over one connection; return the answers:
+    fewer when nginx closes it before.
+    """
     answers = []
     with (
         socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
@@ -59,7 +61,10 @@ def fetch(
             lines = [f"{key}: {value}\r\n" for key, value in fields.items()]
             head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
             connection.sendall(head.encode() + body)
-            answers.append(_read(stream, method))
+            answer = _read(stream, method)
+            if not answer:
+                break
+            answers.append(answer)
         assert stream.read() == b"", "bytes after the last answer"
     return answers
 
@@ -70,8 +75,11 @@ def get(port: int, target: str, **headers: str) -> Answer:
     return answer
 
 
-def _read(stream: BinaryIO, method: str) -> Answer:
-    status = int(stream.readline().split()[1])
+def _read(stream: BinaryIO, method: str) -> Answer | None:
+    status_line = stream.readline()
+    if not status_line:
+        return None
+    status = int(status_line.split()[1])
     headers = []
     while line := stream.readline().strip():
         name, _, value = line.decode("latin-1").partition(": ")

@@ -44,7 +44,9 @@ def test_it_prints_links_that_open_and_leaves_nothing(
             output += line
             if "Ctrl-C" in line:
                 break
-        targets = re.findall(rf"^ +http://127\.0\.0\.1:{port}(/\S+)$", output, re.MULTILINE)
+        targets = re.findall(
+            rf"^ +http://127\.0\.0\.1:{port}(/\S+)$", output, re.MULTILINE
+        )
         page = get(port, "/").body.decode()
         for target, (path, content) in zip(
             targets, demo_recordings().items(), strict=True

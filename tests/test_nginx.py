@@ -242,6 +242,7 @@ def test_the_endpoint_down_is_a_503_and_back_is_a_200(stack: Stack) -> None:
 
 
 def test_the_audit_log(stack: Stack) -> None:
+    [other_key] = [x for x in VECTORS["refused"] if "another key" in x["why"]]
     agent = 'player "1"\\'
     [answer] = fetch(
         stack.port,
@@ -249,7 +250,7 @@ def test_the_audit_log(stack: Stack) -> None:
         headers={"Range": "bytes=10-19", "User-Agent": agent},
     )
     assert answer.status == 206
-    get(stack.port, "/" + "A" * 24, User_Agent="refused")
+    get(stack.port, "/" + other_key["token"], User_Agent="refused")
     wait_for(lambda: '"user_agent":"refused"' in stack.log("record-shim.log"))
     lines = [json.loads(line) for line in stack.log("record-shim.log").splitlines()]
     fetched = next(line for line in lines if line["user_agent"] == agent)
