@@ -62,9 +62,9 @@ def fetch(
             head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
             connection.sendall(head.encode() + body)
             answer = _read(stream, method)
-            if not answer:
-                break
             answers.append(answer)
+            if answer.header("Connection") == "close":
+                break
         assert stream.read() == b"", "bytes after the last answer"
     return answers
 
@@ -75,11 +75,8 @@ def get(port: int, target: str, **headers: str) -> Answer:
     return answer
 
 
-def _read(stream: BinaryIO, method: str) -> Answer | None:
-    status_line = stream.readline()
-    if not status_line:
-        return None
-    status = int(status_line.split()[1])
+def _read(stream: BinaryIO, method: str) -> Answer:
+    status = int(stream.readline().split()[1])
     headers = []
     while line := stream.readline().strip():
         name, _, value = line.decode("latin-1").partition(": ")

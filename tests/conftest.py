@@ -13,6 +13,8 @@ TEST_KEY = VECTORS["key_hex"]  # for tests only
 # what a link may point at beside recordings; none of it may be told from nothing
 OTHER_FILES = {"/300/.hidden.mp3": b"hidden", "/.htpasswd": b"hidden"}
 BIG = "/300/big.wav"
+# percent-encoded it takes 9 KB of header
+LONG = "/" + "/".join(["д" * 127] * 12) + "/запись.mp3"
 
 
 def recording(path: str) -> bytes:
@@ -22,7 +24,9 @@ def recording(path: str) -> bytes:
 
 @pytest.fixture(scope="session")
 def recordings() -> dict[str, bytes]:
-    opens = {vector["path"]: recording(vector["path"]) for vector in VECTORS["opens"]}
+    opens = {
+        vector["path"]: recording(vector["path"]) for vector in VECTORS["opens"]
+    } | {LONG: recording(LONG)}
     return opens | demo_recordings() | {BIG: bytes(range(256)) * 40_000} | OTHER_FILES
 
 

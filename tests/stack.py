@@ -196,7 +196,8 @@ def _configure_nginx(stack: Stack, page: str) -> None:
         (root / "page" / "index.html").write_text(page, encoding="utf-8")
         # the site ends with the brace of its server
         site = site.rstrip().removesuffix("}") + (
-            f"    location = / {{ root {root}/page; try_files /index.html =404; }}\n}}\n"
+            f"    location = / {{ root {root}/page; try_files /index.html =404;"
+            " include /etc/nginx/mime.types; }\n}\n"
         )
     (root / "conf.d" / "record-shim.conf").write_text(site)
     if stack.static_port:

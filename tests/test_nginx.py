@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from client import Answer, fetch, get
-from conftest import BIG, OTHER_FILES, TEST_KEY, VECTORS, wait_for
+from conftest import BIG, LONG, OTHER_FILES, TEST_KEY, VECTORS, wait_for
 from stack import Stack, free_port, running
 from test_ecb import encrypt
 
@@ -87,6 +87,12 @@ def test_padding_and_query_string(stack: Stack, recordings: dict[str, bytes]) ->
         target + "?download=1&x=%0d%0a",
     ):
         assert get(stack.port, form).body == recordings[path]
+
+
+def test_a_long_path_in_a_costly_script(
+    stack: Stack, recordings: dict[str, bytes]
+) -> None:
+    assert get(stack.port, token(LONG)).body == recordings[LONG]
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
@@ -216,6 +222,7 @@ def test_the_same_as_the_file_served_statically(stack: Stack, path: str) -> None
             request = (method, headers, version, times)
             linked = fetch(stack.port, token(path), *request)
             static = fetch(static_port, quote(path), *request)
+            assert linked[0].status != 200 or len(linked) == times
             for ours, nginxs in zip(linked, static, strict=True):
                 statuses.add(ours.status)
                 assert comparable(ours) == comparable(nginxs), request
