@@ -63,7 +63,8 @@ def fetch(
             connection.sendall(head.encode() + body)
             answer = _read(stream, method)
             answers.append(answer)
-            if answer.header("Connection") == "close":
+            # HTTP/1.0 closes unless told otherwise, and nginx does not always tell
+            if answer.header("Connection") != "keep-alive":
                 break
         assert stream.read() == b"", "bytes after the last answer"
     return answers
