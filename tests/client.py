@@ -60,9 +60,9 @@ def fetch(
                 fields["Connection"] = "keep-alive"
             lines = [f"{key}: {value}\r\n" for key, value in fields.items()]
             head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
-            connection.sendall(head.encode() + body)
             # nginx closes after some answers (412) without saying so
             try:
+                connection.sendall(head.encode() + body)
                 answers.append(_read(stream, method))
             except (EOFError, ConnectionError):
                 return answers
