@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import click
 from jinja2 import Environment, StrictUndefined
@@ -82,8 +82,14 @@ def keygen(output: str | None) -> None:
         raise Misconfigured(
             f"key file {output}: {error.strerror}; nothing was written"
         ) from None
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(line)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(line)
+    except OSError as error:
+        os.unlink(output)
+        raise Misconfigured(
+            f"key file {output}: {error.strerror}; it was taken away again"
+        ) from None
 
 
 @commands.command()
@@ -112,7 +118,8 @@ def open_(token_or_link: str, key_file: str | None) -> None:
     \b
     Example: record-shim open --key-file /etc/record-shim/key LINK
     """
-    token = unquote(urlsplit(token_or_link).path).rpartition("/")[2]
+    target = re.split(r"[?#]", token_or_link, maxsplit=1)[0]
+    token = unquote(target.rpartition("/")[2])
     path = ecb.opener(_load(key_file))(token)
     record_name(path, _path_prefix())
     click.echo(path)
@@ -144,7 +151,7 @@ def render() -> None:
     "--server-name",
     default="_",
     metavar="NAME",
-    help="The host name in the links; without it, any.",
+    help="The host name in the links; leave it out where this is the only site.",
 )
 @click.option(
     "--socket",

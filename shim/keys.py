@@ -16,7 +16,7 @@ Keyring = tuple[bytes, ...]
 _HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{43}=?")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]{43}=?")
-_TEXT = re.compile(rb"[!-~]([ -~]{30})[!-~]")
+_TEXT = re.compile(rb"[!-~][ -~]{30}[!-~]")
 
 
 def key_file(environ: Mapping[str, str]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import TEST_KEY, VECTORS
 
+from stack import BIN
+
 from shim import __version__
 from shim.cli import main
 
@@ -105,6 +107,22 @@ def test_errors_are_one_line(run, tmp_path: Path) -> None:
     assert_one_line(run("open", "x", "--key-file", missing), missing)
     output = str(tmp_path / "no" / "key")
     assert_one_line(run("keygen", "--output", output), "No such file")
+
+
+def test_a_link_that_is_none(run, key_file: Path) -> None:
+    for text in ("http://[x/abc", "", "/", "%ff%00", "http://a/b?c"):
+        assert_one_line(run("open", "--key-file", str(key_file), text), "base64url")
+
+
+def test_a_full_disk_leaves_no_empty_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    # RLIMIT_FSIZE 0: every write fails
+    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --output {path}"
+    result = subprocess.run(
+        ["bash", "-c", script], check=False, capture_output=True, text=True
+    )
+    assert_one_line((result.returncode, result.stdout, result.stderr), str(path))
+    assert not path.exists()
 
 
 def test_wrong_usage_is_2(run) -> None:
