@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TEST_KEY, VECTORS
-from stack import BIN
+from stack import BIN, free_port
 
 from shim import __version__
 from shim.cli import main
@@ -159,6 +159,12 @@ def test_nothing_is_rendered_that_nginx_could_misread(run, option: str) -> None:
     assert_one_line(run("render", "nginx", *args), option.split("=")[0])
 
 
+@pytest.mark.parametrize("listen", ["80", "127.0.0.1:8080", "[::1]:8080"])
+def test_listen(run, listen: str) -> None:
+    _, site, _ = run("render", "nginx", "--records=/srv/records", f"--listen={listen}")
+    assert f"\n    listen {listen};\n" in site
+
+
 def test_a_bad_internal_prefix_renders_nothing(
     run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,8 +177,8 @@ def test_a_bad_internal_prefix_renders_nothing(
     "options",
     [
         [],
-        ["--listen=127.0.0.1:8080", "--server-name=storage.example.com"],
-        ["--listen=[::1]:8080", "--socket=/run/other.sock"],
+        ["--server-name=storage.example.com"],
+        ["--socket=/run/other.sock"],
         ["--records=/srv/call records/Отдел"],
     ],
 )
@@ -180,7 +186,11 @@ def test_nginx_accepts_what_is_rendered(
     run, tmp_path: Path, options: list[str]
 ) -> None:
     logs = f"--log-dir={tmp_path}"
-    _, site, _ = run("render", "nginx", "--records=/srv/records", logs, *options)
+    # nginx -t binds: to a port that is free, whoever runs the test
+    listen = f"--listen=127.0.0.1:{free_port()}"
+    _, site, _ = run(
+        "render", "nginx", "--records=/srv/records", logs, listen, *options
+    )
     assert "{{" not in site
     (tmp_path / "nginx.conf").write_text(
         f"pid {tmp_path}/pid; events {{}} http {{\n{site}}}\n"
