@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import re
-import secrets
 import sys
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from . import __version__, ecb
 from .app import DEFAULT_INTERNAL_PREFIX
 from .errors import Misconfigured, Refused
-from .keys import KEY_BYTES, Keyring, key_file, load_keyring
+from .keys import Keyring, key_file, load_keyring, new_key, rotate
 from .paths import parse_internal_prefix, parse_path_prefix, record_name
 
 UNITS = ("record-shim.socket", "record-shim.service")
@@ -65,16 +64,29 @@ def commands() -> None:
 @click.option(
     "--output", metavar="FILE", help="Write a new file, mode 0600, in place of stdout."
 )
-def keygen(output: str | None) -> None:
+@click.option(
+    "--rotate",
+    "rotated",
+    metavar="FILE",
+    help="Put the key first into a key file that is there; the old keys stay.",
+)
+def keygen(output: str | None, rotated: str | None) -> None:
     """Make a key: 32 random bytes as 64 hex digits.
 
     \b
     Example: record-shim keygen --output /etc/record-shim/key
     """
-    line = secrets.token_hex(KEY_BYTES) + "\n"
-    if output is None:
-        click.echo(line, nl=False)
-        return
+    if output and rotated:
+        raise click.UsageError("--output makes a new file, --rotate changes one")
+    if rotated:
+        rotate(rotated)
+    elif output:
+        _write_new(output, new_key())
+    else:
+        click.echo(new_key(), nl=False)
+
+
+def _write_new(output: str, line: str) -> None:
     try:
         # O_EXCL: a key that links were made with is never overwritten
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 import re
+import secrets
 import stat
 from collections.abc import Mapping
 
@@ -62,6 +63,46 @@ def load_keyring(path: str) -> Keyring:
             f"key file {path}: no key in it; make one with record-shim keygen"
         )
     return keyring
+
+
+def new_key() -> str:
+    """Return a new random key as a line of a key file."""
+    return secrets.token_hex(KEY_BYTES) + "\n"
+
+
+def rotate(path: str) -> None:
+    """Put a new key first into the key file at `path`; what was in it stays behind it.
+
+    The file is replaced in one step and keeps its owner and mode. Raises Misconfigured,
+    and leaves the file as it was, when it is no sound key file or cannot be replaced.
+    """
+    keyring = load_keyring(path)
+    # the file itself, should `path` be a link to it
+    path = os.path.realpath(path)
+    temporary = path + ".new"
+    try:
+        with open(path, "rb") as file:
+            old = file.read()
+            status = os.fstat(file.fileno())
+        if len(old) == KEY_BYTES:
+            old = keyring[0].hex().encode() + b"\n"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(new_key().encode() + old)
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise Misconfigured(
+            f"key file {path}: {error.strerror}: {error.filename or temporary};"
+            " the file is as it was"
+        ) from None
 
 
 def _parse_line(line: bytes, where: str) -> bytes:

@@ -67,6 +67,55 @@ def test_keygen_writes_a_private_file_once(run, tmp_path: Path) -> None:
     assert run("link", "--key-file", str(path), "/a.mp3")[0] == 0
 
 
+def test_rotation_puts_a_new_key_first_and_keeps_the_old(run, key_file: Path) -> None:
+    key_file.chmod(0o640)
+    key = ("--key-file", str(key_file))
+    old = run("link", GOOD["path"], *key)[1].strip()
+    assert run("keygen", "--rotate", str(key_file)) == (0, "", "")
+    new = run("link", GOOD["path"], *key)[1].strip()
+    assert new != old
+    for token in (old, new):
+        assert run("open", token, *key) == (0, GOOD["path"] + "\n", "")
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o640
+    lines = key_file.read_text().splitlines()
+    assert lines[1] == TEST_KEY
+    key_file.write_text(lines[0])
+    assert run("open", new, *key)[0] == 0
+    assert_one_line(run("open", old, *key), "another key")
+
+
+def test_rotation_keeps_a_raw_key_and_a_link_to_the_file(run, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.touch(0o600)
+    raw.write_bytes(bytes.fromhex(TEST_KEY))
+    link = tmp_path / "link"
+    link.symlink_to(raw)
+    assert run("keygen", "--rotate", str(link)) == (0, "", "")
+    assert link.is_symlink()
+    assert raw.read_text().splitlines()[1] == TEST_KEY
+    assert sorted(tmp_path.iterdir()) == [link, raw]
+
+
+def test_a_rotation_that_fails_changes_nothing(run, key_file: Path) -> None:
+    before = key_file.read_text()
+    in_the_way = key_file.with_name("key.new")
+    in_the_way.touch()
+    assert_one_line(run("keygen", "--rotate", str(key_file)), "key.new")
+    assert key_file.read_text() == before
+    in_the_way.unlink()
+    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --rotate {key_file}"
+    full = subprocess.run(
+        ["bash", "-c", script], check=False, capture_output=True, text=True
+    )
+    assert_one_line((full.returncode, full.stdout, full.stderr), "as it was")
+    assert key_file.read_text() == before
+    assert list(key_file.parent.iterdir()) == [key_file]
+    key_file.write_text("no key\n")
+    assert_one_line(run("keygen", "--rotate", str(key_file)), "line 1")
+    assert key_file.read_text() == "no key\n"
+    assert run("keygen", "--rotate=a", "--output=b")[0] == 2
+
+
 def test_link_and_open(run, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = ("--key-file", str(key_file))
     assert run("link", GOOD["path"], *key) == (0, GOOD["token"] + "\n", "")
