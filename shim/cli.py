@@ -20,9 +20,8 @@ from .paths import parse_internal_prefix, parse_path_prefix, record_name
 
 UNITS = ("record-shim.socket", "record-shim.service")
 
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?)+", re.IGNORECASE
-)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
 
@@ -35,7 +34,12 @@ def main(args: list[str] | None = None) -> None:
         commands.main(args, prog_name="record-shim")
     except (Misconfigured, Refused) as error:
         click.echo(f"record-shim: {error}", err=True)
-        sys.exit(1)
+    except OSError as error:
+        # such as a full disk behind a redirection
+        click.echo(f"record-shim: output: {error.strerror}", err=True)
+    else:
+        return
+    sys.exit(1)
 
 
 def _key_file_option(command: Command) -> Command:
@@ -92,7 +96,7 @@ def _write_new(output: str, line: str) -> None:
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise Misconfigured(
-            f"key file {output}: {error.strerror}; nothing was written"
+            f"key file {output!r}: {error.strerror}; nothing was written"
         ) from None
     try:
         with open(descriptor, "w", encoding="ascii") as file:
@@ -100,7 +104,7 @@ def _write_new(output: str, line: str) -> None:
     except OSError as error:
         os.unlink(output)
         raise Misconfigured(
-            f"key file {output}: {error.strerror}; it was taken away again"
+            f"key file {output!r}: {error.strerror}; it was taken away again"
         ) from None
 
 
@@ -121,7 +125,11 @@ def link(path: str, base_url: str | None, key_file: str | None) -> None:
     click.echo(token if base_url is None else f"{base_url.rstrip('/')}/{token}")
 
 
-@commands.command("open")
+# a token may start with a dash, and even with -h
+@commands.command(
+    "open",
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
 @click.argument("token_or_link")
 @_key_file_option
 def open_(token_or_link: str, key_file: str | None) -> None:
@@ -157,7 +165,7 @@ def render() -> None:
     default="80",
     show_default=True,
     metavar="ADDR:PORT",
-    help="Where nginx listens.",
+    help="Where nginx listens; without ADDR, on IPv4 and IPv6.",
 )
 @click.option(
     "--server-name",

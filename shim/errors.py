@@ -27,7 +27,7 @@ class NotWholeBlocks(Refused):
 
 
 class NotUtf8(Refused):
-    reason = "path is not UTF-8: most likely made with another key"
+    reason = "path is not UTF-8 (so is what another key makes of a token)"
 
 
 class ControlCharacter(Refused):

@@ -5,6 +5,7 @@ documentation, "Configuration Overview").
 """
 
 import os
+from typing import Any
 
 wsgi_app = "shim:create_app()"
 
@@ -25,3 +26,13 @@ control_socket_disable = True
 
 # stderr; the access log stays off: nginx keeps it, without the tokens
 errorlog = "-"
+
+
+# gunicorn answers these two signals with an exception in the midst of a request, and logs
+# it with the request line, which holds the token. It aborts a worker that hangs.
+def worker_abort(worker: Any) -> None:
+    os._exit(1)
+
+
+def worker_int(worker: Any) -> None:
+    os._exit(0)

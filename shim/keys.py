@@ -38,31 +38,37 @@ def load_keyring(path: str) -> Keyring:
     Raises Misconfigured, which names the file and line and never the key.
     """
     try:
-        with open(path, "rb") as file:
+        # a FIFO, a directory or a device under this name must not be waited for or read
+        with open(path, "rb", opener=_open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
-            # a directory or a device under this name must not be read to its end
             data = file.read(1 << 20) if stat.S_ISREG(mode) else b""
     except OSError as error:
         raise Misconfigured(
-            f"key file {path}: {error.strerror}; make one with record-shim keygen"
+            f"key file {path!r}: {error.strerror}; make one with record-shim keygen"
             " --output, or let the service read it"
         ) from None
     if not stat.S_ISREG(mode):
-        raise Misconfigured(f"key file {path}: not a regular file")
+        raise Misconfigured(f"key file {path!r}: not a regular file")
     if mode & stat.S_IRWXO:
-        raise Misconfigured(f"key file {path}: open to every user; run chmod o= on it")
+        raise Misconfigured(
+            f"key file {path!r}: open to every user; run chmod o= on it"
+        )
     if len(data) == KEY_BYTES:
         return (data,)
     keyring = tuple(
-        _parse_line(line, f"key file {path}, line {number}")
+        _parse_line(line, f"key file {path!r}, line {number}")
         for number, line in enumerate(data.splitlines(), 1)
         if line.strip() and not line.startswith(b"#")
     )
     if not keyring:
         raise Misconfigured(
-            f"key file {path}: no key in it; make one with record-shim keygen"
+            f"key file {path!r}: no key in it; make one with record-shim keygen"
         )
     return keyring
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def new_key() -> str:
@@ -100,7 +106,7 @@ def rotate(path: str) -> None:
             raise
     except OSError as error:
         raise Misconfigured(
-            f"key file {path}: {error.strerror}: {error.filename or temporary};"
+            f"key file {path!r}: {error.strerror}: {error.filename or temporary};"
             " the file is as it was"
         ) from None
 

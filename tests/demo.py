@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 from stack import Stack, StackError, running
@@ -40,9 +41,22 @@ def demo_recordings() -> dict[str, bytes]:
     }
 
 
+def check_link(link: str) -> None:
+    """Raise StackError when `link` does not open."""
+    try:
+        urllib.request.urlopen(link, timeout=5).close()
+    except OSError as error:
+        raise StackError(
+            f"a link does not open ({error}): can user nobody reach the directory that"
+            " TMPDIR names, /tmp by default?"
+        ) from None
+
+
 def publish(stack: Stack, paths: list[str]) -> dict[str, str]:
     """Write the stack's front page; return its links, path: link."""
     links = {path: stack.link(path) for path in paths}
+    for link in links.values():
+        check_link(link)
     (stack.root / "page/index.html").write_text(front_page(links), encoding="utf-8")
     return links
 

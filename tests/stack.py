@@ -71,13 +71,20 @@ class Stack:
 
     def command(self, *args: str, **environ: str) -> str:
         """Run record-shim with this stack's settings; return its standard output."""
-        return subprocess.run(
-            [BIN / "record-shim", *args],
-            env=self.environ | environ,
-            check=True,
-            text=True,
-            stdout=subprocess.PIPE,
-        ).stdout
+        try:
+            result = subprocess.run(
+                [BIN / "record-shim", *args],
+                env=self.environ | environ,
+                check=False,
+                text=True,
+                capture_output=True,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StackError(f"{error.filename}: {error.strerror}") from None
+        if result.returncode:
+            raise StackError(result.stderr.strip())
+        return result.stdout
 
     def link(self, path: str) -> str:
         return self.command("link", "--base-url", self.url, "--", path).strip()
@@ -176,7 +183,10 @@ def running(
         )
         # SIGTERM: nginx's fast shutdown
         cleanup.callback(_stop, nginx, signal.SIGTERM)
-        stack.wait(lambda: _answers(stack.url), nginx, "nginx.error.log")
+        # through the endpoint, which refuses this
+        stack.wait(
+            lambda: _answers(f"{stack.url}/{'A' * 22}"), nginx, "nginx.error.log"
+        )
         yield stack
 
 
@@ -209,11 +219,13 @@ def _configure_nginx(stack: Stack, page: str) -> None:
 
 
 def _check_port(port: int) -> None:
+    if not 0 < port < 65536:
+        raise StackError(f"port {port}: must be between 1 and 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise StackError(
                 f"port {port} of 127.0.0.1 cannot be used ({error});"
                 " choose another with --port"
@@ -223,8 +235,8 @@ def _check_port(port: int) -> None:
 def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
+    except urllib.error.HTTPError as error:
+        return error.code == 404
     except OSError:
         return False
     return True

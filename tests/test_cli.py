@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 import stat
@@ -8,7 +9,7 @@ import pytest
 from conftest import TEST_KEY, VECTORS
 from stack import BIN, free_port
 
-from shim import __version__
+from shim import __version__, ecb
 from shim.cli import main
 
 GOOD = VECTORS["opens"][0]
@@ -173,6 +174,28 @@ def test_a_full_disk_leaves_no_empty_key_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("args", ["keygen", "render nginx --records=/srv/records"])
+def test_output_that_cannot_be_written(args: str) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [BIN / "record-shim", *args.split()],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert_one_line((result.returncode, "", result.stderr), "No space left")
+
+
+@pytest.mark.parametrize("start", ["-I", "-h", "--"])
+def test_a_token_that_starts_with_a_dash(run, key_file: Path, start: str) -> None:
+    key = ("--key-file", str(key_file))
+    keyring = (bytes.fromhex(TEST_KEY),)
+    paths = (f"/300/{number}.mp3" for number in itertools.count())
+    path = next(path for path in paths if ecb.seal(path, keyring).startswith(start))
+    assert run("open", ecb.seal(path, keyring), *key) == (0, path + "\n", "")
+
+
 def test_wrong_usage_is_2(run) -> None:
     for args in (("link",), ("render", "nginx"), ("nonsense",)):
         status, out, err = run(*args)
@@ -197,6 +220,7 @@ def test_wrong_usage_is_2(run) -> None:
         "--server-name=a b",
         "--server-name=-",
         "--server-name=a;b",
+        "--server-name=recordingsstorageproductionbox_1.example.com",
         "--server-name=",
         "--socket=run/x.sock",
         "--socket=/run/x y.sock",
@@ -212,6 +236,8 @@ def test_nothing_is_rendered_that_nginx_could_misread(run, option: str) -> None:
 def test_listen(run, listen: str) -> None:
     _, site, _ = run("render", "nginx", "--records=/srv/records", f"--listen={listen}")
     assert f"\n    listen {listen};\n" in site
+    # Debian's default site would answer on IPv6, and log the links
+    assert ("listen [::]:80;" in site) == (listen == "80")
 
 
 def test_a_bad_internal_prefix_renders_nothing(
@@ -227,6 +253,7 @@ def test_a_bad_internal_prefix_renders_nothing(
     [
         [],
         ["--server-name=storage.example.com"],
+        ["--server-name=storage.example.com."],
         ["--socket=/run/other.sock"],
         ["--records=/srv/call records/Отдел"],
     ],

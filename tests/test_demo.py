@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from client import get
+from conftest import wait_for
 from demo import demo_recordings
 from stack import free_port
 
@@ -77,6 +78,27 @@ def test_a_port_in_use(short_tmp: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert_fails(start(port, short_tmp), "--port", short_tmp)
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_is_none(short_tmp: Path, port: int) -> None:
+    assert_fails(start(port, short_tmp), "65535", short_tmp)
+
+
+def test_a_directory_that_nginx_cannot_name(short_tmp: Path) -> None:
+    spaced = short_tmp / "a b"
+    spaced.mkdir()
+    assert_fails(start(free_port(), spaced), "a b", spaced)
+
+
+def test_a_ctrl_c_before_it_has_started(short_tmp: Path) -> None:
+    with start(free_port(), short_tmp) as demo:
+        # its first directory: it is about to make the key
+        wait_for(lambda: any(short_tmp.iterdir()))
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+        assert demo.stderr.read() == ""
+    assert list(short_tmp.iterdir()) == []
 
 
 def test_no_nginx(short_tmp: Path) -> None:

@@ -1,4 +1,5 @@
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,9 @@ def test_a_key_file_that_is_none(tmp_path: Path) -> None:
         load_keyring(str(tmp_path))
     with pytest.raises(Misconfigured, match="not a regular file"):
         load_keyring("/dev/zero")
+    os.mkfifo(tmp_path / "fifo", 0o600)
+    with pytest.raises(Misconfigured, match="not a regular file"):
+        load_keyring(str(tmp_path / "fifo"))
 
 
 def test_where_the_key_file_is_looked_for() -> None:

@@ -260,6 +260,8 @@ def test_the_audit_log(stack: Stack) -> None:
     get(stack.port, "/" + other_key["token"], User_Agent="refused")
     wait_for(lambda: '"user_agent":"refused"' in stack.log("record-shim.log"))
     lines = [json.loads(line) for line in stack.log("record-shim.log").splitlines()]
+    get(stack.port, token(MP3), User_Agent="not UTF-8: \xff", Range="\xff")
+    wait_for(lambda: '"range":"-"' in stack.log("record-shim.log"))
     fetched = next(line for line in lines if line["user_agent"] == agent)
     assert fetched["record"] == "/_records" + quote(CYRILLIC)
     assert fetched["client"] == "127.0.0.1"
@@ -290,6 +292,34 @@ def test_no_log_holds_a_token(stack: Stack) -> None:
         text = log.read_text("utf-8")
         for secret in (*tokens, token(MP3)[1:]):
             assert secret.rstrip("=") not in text, f"{log.name} holds a token"
+
+
+def test_a_worker_that_is_aborted_logs_no_token(stack: Stack) -> None:
+    """gunicorn's own answer to a worker that hangs; it happens amid a request."""
+    assert stack.endpoint
+    urls = f'url = "{stack.url}{token(MP3)}"\noutput = /dev/null\n' * 20_000
+    with subprocess.Popen(
+        ["curl", "-sS", "-Z", "--parallel-max", "50", "-K", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as load:
+        assert load.stdin
+        load.stdin.write(urls.encode())
+        load.stdin.close()
+        for how in ("ABRT", "QUIT") * 8:
+            booted = stack.log("endpoint.log").count("Booting worker")
+            subprocess.run(
+                ["pkill", f"-{how}", "-P", str(stack.endpoint.pid)], check=False
+            )
+            wait_for(
+                lambda booted=booted: (
+                    stack.log("endpoint.log").count("Booting worker") > booted
+                )
+            )
+        assert load.poll() is None, "the load ended before the signals"
+        load.kill()
+    assert token(MP3)[1:] not in stack.log("endpoint.log")
+    wait_for(lambda: get(stack.port, token(MP3)).status == 200)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def test_the_service_runs_this_environment_and_gets_its_key_from_systemd(
         f"ExecStart={sys.prefix}/bin/gunicorn --config python:shim.gunicorn_conf"
     ) in service
     assert "Type=notify" in service
+    assert "StartLimitIntervalSec=0" in service
     assert "LoadCredential=key:/etc/record-shim/key" in service
 
 
