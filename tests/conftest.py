@@ -55,8 +55,8 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds; fail when it does not within 20 seconds."""
-    deadline = time.monotonic() + 20
+    """Wait until `condition` holds; fail when it does not within a minute."""
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

@@ -69,12 +69,12 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.root / "logs" / name).read_text(encoding="utf-8")
 
-    def command(self, *args: str, **environ: str) -> str:
+    def command(self, *args: str) -> str:
         """Run record-shim with this stack's settings; return its standard output."""
         try:
             result = subprocess.run(
                 [BIN / "record-shim", *args],
-                env=self.environ | environ,
+                env=self.environ,
                 check=False,
                 text=True,
                 capture_output=True,

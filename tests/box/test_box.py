@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 TESTS = Path(__file__).parents[1]
 CHECKOUT = TESTS.parent
@@ -26,13 +26,6 @@ RECORD = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 RECORDING = (TESTS / "recordings" / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 KEY = "/etc/record-shim/key"
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -145,12 +138,18 @@ def box(
     )
     try:
         children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
-        wait_for(lambda: bool(children.read_text().split()))
-        booted = Box(int(children.read_text().split()[0]))
-        states = ("running", "degraded")
-        wait_for(
-            lambda: booted.run("systemctl is-system-running", check=False) in states
-        )
+        booted = Box(0)
+
+        def is_up() -> bool:
+            # read each time: the first child is one on the way to the box's init
+            for pid in children.read_text().split():
+                booted.leader = int(pid)
+                state = booted.run("systemctl is-system-running", check=False)
+                if state in ("running", "degraded"):
+                    return True
+            return False
+
+        wait_for(is_up)
         booted.run(readme_install())
         yield booted
     finally:
