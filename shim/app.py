@@ -16,8 +16,6 @@ from .paths import (
     record_name,
 )
 
-DEFAULT_INTERNAL_PREFIX = "/_records/"
-
 
 def create_app() -> Flask:
     """Return the endpoint, configured from the environment (README, "Settings").
@@ -26,9 +24,7 @@ def create_app() -> Flask:
     """
     environ = os.environ
     open_token = opener(load_keyring(key_file(environ)))
-    internal_prefix = parse_internal_prefix(
-        environ.get("SHIM_INTERNAL_PREFIX") or DEFAULT_INTERNAL_PREFIX
-    )
+    internal_prefix = parse_internal_prefix(environ.get("SHIM_INTERNAL_PREFIX", ""))
     path_prefix = parse_path_prefix(environ.get("SHIM_PATH_PREFIX", ""))
     disposition = parse_disposition(environ.get("SHIM_DISPOSITION") or "attachment")
 

@@ -1,29 +1,18 @@
-"""The command record-shim: keys, links, and the configuration of nginx and systemd."""
+"""The command record-shim: keys, links, configuration, and the box it runs on."""
 
-import ipaddress
 import os
-import re
 import sys
-from collections.abc import Callable
-from importlib.resources import files
+from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import unquote
 
 import click
-from jinja2 import Environment, StrictUndefined
 
-from . import __version__, ecb
-from .app import DEFAULT_INTERNAL_PREFIX
+from . import __version__, ecb, installation
+from .check import Finding, check_box
 from .errors import Misconfigured, Refused
 from .keys import Keyring, key_file, load_keyring, new_key, rotate
 from .paths import parse_internal_prefix, parse_path_prefix, record_name
-
-UNITS = ("record-shim.socket", "record-shim.service")
-
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
-_QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
-_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
+from .templates import LOG_DIR, SOCKET, UNITS, nginx_site, unit
 
 Command = Callable[..., Any]
 
@@ -52,6 +41,16 @@ def _key_file_option(command: Command) -> Command:
 
 def _load(path: str | None) -> Keyring:
     return load_keyring(path or key_file(os.environ))
+
+
+def _listen_option(command: Command) -> Command:
+    return click.option(
+        "--listen",
+        default="80",
+        show_default=True,
+        metavar="ADDR:PORT",
+        help="Where nginx listens; without ADDR, on IPv4 and IPv6.",
+    )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,9 +137,7 @@ def open_(token_or_link: str, key_file: str | None) -> None:
     \b
     Example: record-shim open --key-file /etc/record-shim/key LINK
     """
-    target = re.split(r"[?#]", token_or_link, maxsplit=1)[0]
-    token = unquote(target.rpartition("/")[2])
-    path = ecb.opener(_load(key_file))(token)
+    path = ecb.opener(_load(key_file))(ecb.token_of(token_or_link))
     record_name(path, _path_prefix())
     click.echo(path)
 
@@ -160,13 +157,7 @@ def render() -> None:
 
 @render.command()
 @click.option("--records", required=True, metavar="DIR", help="The records directory.")
-@click.option(
-    "--listen",
-    default="80",
-    show_default=True,
-    metavar="ADDR:PORT",
-    help="Where nginx listens; without ADDR, on IPv4 and IPv6.",
-)
+@_listen_option
 @click.option(
     "--server-name",
     default="_",
@@ -175,14 +166,14 @@ def render() -> None:
 )
 @click.option(
     "--socket",
-    default="/run/record-shim/record-shim.sock",
+    default=SOCKET,
     show_default=True,
     metavar="PATH",
     help="The endpoint's unix socket.",
 )
 @click.option(
     "--log-dir",
-    default="/var/log/nginx",
+    default=LOG_DIR,
     show_default=True,
     metavar="DIR",
     help="Where the audit log goes.",
@@ -197,82 +188,107 @@ def nginx(
     \b
     Example: record-shim render nginx --records /srv/records
     """
-    click.echo(
-        _render(
-            "nginx/record-shim.conf",
-            records=_check_path("--records", records, _QUOTABLE_PATH).rstrip("/"),
-            listen=_check_listen(listen),
-            server_name=_check_server_name(server_name),
-            socket=_check_path("--socket", socket, _PLAIN_PATH),
-            log_dir=_check_path("--log-dir", log_dir, _PLAIN_PATH).rstrip("/"),
-            internal_prefix=parse_internal_prefix(
-                os.environ.get("SHIM_INTERNAL_PREFIX") or DEFAULT_INTERNAL_PREFIX
-            ),
-            token_max=ecb.TOKEN_MAX,
+    site = nginx_site(
+        records=records,
+        listen=listen,
+        server_name=server_name,
+        internal_prefix=parse_internal_prefix(
+            os.environ.get("SHIM_INTERNAL_PREFIX", "")
         ),
-        nl=False,
+        socket=socket,
+        log_dir=log_dir,
     )
+    click.echo(site, nl=False)
 
 
 @render.command()
-@click.argument("unit", required=False, type=click.Choice(UNITS))
-def systemd(unit: str | None) -> None:
+@click.argument("name", metavar="[UNIT]", required=False, type=click.Choice(UNITS))
+@click.option(
+    "--records",
+    default="/srv",
+    show_default=True,
+    metavar="DIR",
+    help="The records directory, which the service shall not see.",
+)
+def systemd(name: str | None, records: str) -> None:
     """Print the units, or the one named, for /etc/systemd/system/.
 
     \b
     Example: record-shim render systemd record-shim.service
     """
-    venv = _check_path("the virtual environment", sys.prefix, _PLAIN_PATH)
-    texts = {name: _render(f"systemd/{name}", venv=venv) for name in UNITS}
-    if unit is not None:
-        click.echo(texts[unit], nl=False)
+    texts = {each: unit(each, records) for each in UNITS}
+    if name is not None:
+        click.echo(texts[name], nl=False)
         return
     # as `systemctl cat` shows several
     click.echo(
-        "\n".join(f"# /etc/systemd/system/{name}\n{texts[name]}" for name in UNITS),
+        "\n".join(f"# /etc/systemd/system/{each}\n{texts[each]}" for each in UNITS),
         nl=False,
     )
 
 
-def _render(name: str, **values: object) -> str:
-    template = files("shim").joinpath(name).read_text(encoding="utf-8")
-    # the text is configuration, not HTML: what goes in has been checked, not escaped
-    environment = Environment(  # noqa: S701
-        undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    return environment.from_string(template).render(values)
+@commands.command()
+@click.option("--records", required=True, metavar="DIR", help="The records directory.")
+@click.option(
+    "--server-name", required=True, metavar="NAME", help="The host name in the links."
+)
+@_listen_option
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option(
+    "--force", is_flag=True, help="Replace edited files too; keep them as FILE.bak."
+)
+def install(
+    records: str, server_name: str, listen: str, dry_run: bool, force: bool
+) -> None:
+    """Set this box up, or bring it up to date: key, units, nginx site. As root.
+
+    Run again, it changes only what differs, and never a file that was edited.
+
+    \b
+    Example: record-shim install --records /srv/records --server-name storage.example.com
+    """
+    for line in installation.install(
+        records=records,
+        server_name=server_name,
+        listen=listen,
+        dry_run=dry_run,
+        force=force,
+    ):
+        click.echo(line)
+    if not dry_run:
+        _report(check_box())
 
 
-def _check_path(option: str, path: str, allowed: re.Pattern[str]) -> str:
-    if not allowed.fullmatch(path):
-        raise Misconfigured(
-            f"{option} {path!r}: must be an absolute path without characters that"
-            " are special to nginx or systemd"
-        )
-    return path
+@commands.command()
+@click.option("--purge", is_flag=True, help="Take the key and the settings too.")
+def uninstall(purge: bool) -> None:
+    """Take out what install put in; the key and the records stay. As root.
+
+    \b
+    Example: record-shim uninstall
+    """
+    for line in installation.uninstall(purge=purge):
+        click.echo(line)
 
 
-def _check_listen(listen: str) -> str:
-    address, _, port = listen.rpartition(":")
-    try:
-        if address.startswith("["):
-            ipaddress.IPv6Address(address.removeprefix("[").removesuffix("]"))
-        elif address or listen.startswith(":"):
-            ipaddress.IPv4Address(address)
-        valid = re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536
-        valid = valid and address.startswith("[") == address.endswith("]")
-    except ValueError:
-        valid = False
-    if not valid:
-        raise Misconfigured(
-            f"--listen {listen!r}: must be PORT or ADDR:PORT, such as 127.0.0.1:8080"
-        )
-    return listen
+@commands.command()
+@click.option("--path", metavar="RECORD", help="Fetch this record, not just any.")
+@click.option("--url", metavar="LINK", help="Find out what is wrong with this link.")
+def check(path: str | None, url: str | None) -> None:
+    """Look for all that could keep links from opening, and open one. As root.
+
+    \b
+    Example: record-shim check --path /300/a.mp3
+    """
+    if path and url:
+        raise click.UsageError("--path and --url each name a record: give one")
+    _report(check_box(path, url))
 
 
-def _check_server_name(name: str) -> str:
-    if name != "_" and not _HOST_NAME.fullmatch(name):
-        raise Misconfigured(
-            f"--server-name {name!r}: must be a host name, such as storage.example.com"
-        )
-    return name
+def _report(findings: Iterable[Finding]) -> None:
+    sound = True
+    for finding in findings:
+        click.echo(f"{'✓' if finding.ok else '✗'} {finding.text}")
+        sound = sound and finding.ok
+    if not sound:
+        sys.exit(1)

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from Crypto.Cipher import AES
 
@@ -59,6 +60,14 @@ def opener(keyring: Keyring) -> Callable[[str], str]:
         raise refused
 
     return open_token
+
+
+def token_of(link: str) -> str:
+    """Return the token of a whole link: its last segment, without query and fragment.
+
+    A bare token is returned as it is.
+    """
+    return unquote(re.split(r"[?#]", link, maxsplit=1)[0].rpartition("/")[2])
 
 
 def _decode(token: str) -> bytes:

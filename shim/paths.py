@@ -17,6 +17,7 @@ from .errors import (
 
 PATH_MAX = 4095  # bytes: Linux's 4096 counts the final NUL
 NAME_MAX = 255  # bytes
+DEFAULT_INTERNAL_PREFIX = "/_records/"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTERNAL_PREFIX = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)+")
@@ -86,7 +87,11 @@ def content_disposition(record: str, disposition: str) -> str:
 
 
 def parse_internal_prefix(text: str) -> str:
-    """Return SHIM_INTERNAL_PREFIX if it can name an nginx location; raises Misconfigured."""
+    """Return SHIM_INTERNAL_PREFIX if it can name an nginx location; empty is the default.
+
+    Raises Misconfigured.
+    """
+    text = text or DEFAULT_INTERNAL_PREFIX
     if not _INTERNAL_PREFIX.fullmatch(text):
         raise Misconfigured(
             "SHIM_INTERNAL_PREFIX must be a path that starts and ends with a slash,"

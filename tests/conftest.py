@@ -1,6 +1,5 @@
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,11 +51,3 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KEY_FILE", "INTERNAL_PREFIX", "PATH_PREFIX", "DISPOSITION"):
         monkeypatch.delenv(f"SHIM_{name}", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds; fail when it does not within a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

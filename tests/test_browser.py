@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from conftest import wait_for
 from demo import demo_recordings, publish
 from selenium import webdriver
 from stack import Stack
+from waiting import wait_for
 
 FLAGS = [
     "--headless=new",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from client import get
-from conftest import wait_for
 from demo import demo_recordings
 from stack import free_port
+from waiting import wait_for
 
 DEMO = Path(__file__).with_name("demo.py")
 

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import pytest
 from client import Answer, fetch, get
-from conftest import BIG, LONG, OTHER_FILES, TEST_KEY, VECTORS, wait_for
+from conftest import BIG, LONG, OTHER_FILES, TEST_KEY, VECTORS
 from stack import Stack, free_port, running
 from test_ecb import encrypt
+from waiting import wait_for
 
 from shim import ecb, errors
 

@@ -44,7 +44,7 @@ def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"],
+    ["/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"],
 )
 def test_an_internal_prefix_that_nginx_could_misread(text: str) -> None:
     with pytest.raises(Misconfigured, match="SHIM_INTERNAL_PREFIX"):

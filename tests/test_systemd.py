@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shim.cli import UNITS, main
+from shim.cli import main
+from shim.templates import UNITS
 
 
 @pytest.fixture

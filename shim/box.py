@@ -1,0 +1,117 @@
+"""The storage box: where things lie on it, its systemd and its nginx."""
+
+import contextlib
+import http.client
+import os
+import shlex
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+
+from . import site
+from .errors import Misconfigured
+from .templates import UNITS
+
+KEY_FILE = "/etc/record-shim/key"
+SETTINGS = "/etc/record-shim/settings"
+SITE = "/etc/nginx/conf.d/record-shim.conf"
+UNIT_DIRECTORY = "/etc/systemd/system"
+SOCKET_UNIT, SERVICE_UNIT = UNITS
+
+
+def require() -> None:
+    """Raise Misconfigured unless this is root, on a box with systemd and nginx."""
+    if os.geteuid() != 0:
+        raise Misconfigured("only root may do this: run it as root, or with sudo")
+    # sd_booted(3)
+    if not os.path.isdir("/run/systemd/system"):
+        raise Misconfigured("systemd does not run here; see `record-shim render`")
+    nginx_command()
+
+
+def nginx_command() -> str:
+    """Return the path of nginx; raises Misconfigured when there is none."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    command = shutil.which("nginx", path=path)
+    if command is None:
+        raise Misconfigured("nginx is not installed: run apt-get install nginx")
+    return command
+
+
+def nginx_config() -> tuple[site.Directive, str]:
+    """Return the configuration that nginx would load now, and nginx's warnings.
+
+    Raises Misconfigured with nginx's own words when nginx would not load it.
+    """
+    result = run(nginx_command(), "-T", "-q")
+    if result.returncode != 0:
+        fault = next((x for x in result.stderr.splitlines() if "[emerg]" in x), "")
+        raise Misconfigured(
+            f"nginx: {fault.partition('[emerg] ')[2] or 'nginx -t fails'}"
+        )
+    return site.parse(result.stdout), result.stderr
+
+
+def systemctl(*args: str) -> None:
+    """Run systemctl; raises Misconfigured when it fails."""
+    result = run("systemctl", "--quiet", *args)
+    if result.returncode != 0:
+        raise Misconfigured(
+            f"systemctl {' '.join(args)} failed; journalctl -u {args[-1]} -n 20 says why"
+        )
+
+
+def state(unit: str, name: str = "ActiveState") -> str:
+    """Return systemd's property `name` of `unit`, such as "active"."""
+    return run(
+        "systemctl", "show", f"--property={name}", "--value", unit
+    ).stdout.strip()
+
+
+def settings() -> dict[str, str]:
+    """Return the SHIM_ settings in the settings file, as systemd reads them.
+
+    Raises Misconfigured when it cannot be read. Source: systemd.exec(5),
+    "EnvironmentFile=".
+    """
+    try:
+        with open(SETTINGS, encoding="utf-8") as file:
+            lines = [x.strip() for x in file if x.strip()[:1] not in ("", "#", ";")]
+        split = [shlex.split(x)[0].partition("=") for x in lines]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"{SETTINGS}: {error}") from None
+    return {name: value for name, _, value in split if name.startswith("SHIM_")}
+
+
+@contextlib.contextmanager
+def asked(of: site.Site, target: str) -> Iterator[http.client.HTTPResponse]:
+    """Ask nginx, from this box, for the path `target` of a site, and give the answer.
+
+    Raises OSError or http.client.HTTPException when there is none within 10 s.
+    """
+    # whether the certificate is right is between the site and its clients' names for it
+    context = ssl._create_unverified_context() if of.tls else None  # noqa: S323
+    connection = (
+        http.client.HTTPSConnection(of.address, of.port, timeout=10, context=context)
+        if of.tls
+        else http.client.HTTPConnection(of.address, of.port, timeout=10)
+    )
+    headers = {"Host": of.server_name, "User-Agent": "record-shim check"}
+    with contextlib.closing(connection):
+        connection.request("GET", target, headers=headers)
+        yield connection.getresponse()
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without stdin, and return how it ended and what it printed."""
+    return subprocess.run(  # noqa: S603
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )

@@ -1,0 +1,117 @@
+"""The site as nginx has it, read from what `nginx -T` prints."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# nginx's own grammar: strings, comments, punctuation, words
+_LEXEME = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | \#[^\n]* | [{};]
+    | (?:\\.|\$\{|[^\s{};"'\\])(?:\\.|\$\{[^}]*\}|[^\s{};\\])* """, re.VERBOSE)  # fmt: skip
+
+
+class Directive(NamedTuple):
+    """One nginx directive: its name and arguments, and what its braces hold."""
+
+    words: list[str]
+    block: list["Directive"]
+
+    def find(self, name: str) -> Iterator["Directive"]:
+        """Yield the directives called `name` in here, at any depth."""
+        for directive in self.block:
+            if directive.words[0] == name:
+                yield directive
+            yield from directive.find(name)
+
+
+class Site(NamedTuple):
+    """Where the links' site listens, and where it finds endpoint and records."""
+
+    address: str  # as a client on this box reaches it
+    port: int
+    tls: bool
+    server_name: str
+    socket: str
+    internal_prefix: str
+    records: str
+
+
+def parse(text: str) -> Directive:
+    """Return the configuration `text`, which nginx has found valid."""
+    root = Directive([], [])
+    open_blocks = [root]
+    words: list[str] = []
+    for lexeme in _LEXEME.findall(text):
+        if lexeme.startswith("#"):
+            continue
+        if lexeme == "}":
+            open_blocks.pop()
+        elif lexeme in ";{":
+            directive = Directive(words, [])
+            open_blocks[-1].block.append(directive)
+            if lexeme == "{":
+                open_blocks.append(directive)
+            words = []
+        else:
+            quoted = lexeme[0] in "\"'"
+            words.append(lexeme[1:-1] if quoted else lexeme)
+    return root
+
+
+def find_site(config: Directive) -> Site | None:
+    """Return the site of links in `config`, if it holds one."""
+    upstream = next(
+        (x for x in config.find("upstream") if x.words[1:] == ["record-shim"]), None
+    )
+    for server in config.find("server"):
+        passed = [x.words[1] for x in server.find("proxy_pass")]
+        internal = [
+            x
+            for x in server.find("location")
+            if any(x.find("internal")) and x.words[2:]
+        ]
+        aliases = [y.words[1] for x in internal for y in x.find("alias")]
+        if not upstream or not aliases:
+            continue
+        if not any(x.startswith("http://record-shim/") for x in passed):
+            continue
+        address, port, tls = _listen(server)
+        return Site(
+            address=address,
+            port=port,
+            tls=tls,
+            server_name=next((x.words[1] for x in server.find("server_name")), "_"),
+            socket=next(upstream.find("server")).words[1].removeprefix("unix:"),
+            internal_prefix=internal[0].words[-1],
+            records=aliases[0].rstrip("/"),
+        )
+    return None
+
+
+def worker_user(config: Directive) -> str:
+    """Return the user that nginx's workers run as."""
+    return next((x.words[1] for x in config.find("user")), "nobody")
+
+
+def listens_on(config: Directive, port: int) -> bool:
+    """Return whether a server in `config` listens on the TCP port `port`."""
+    return any(_parsed(x)[1] == port for x in config.find("listen"))
+
+
+def _listen(server: Directive) -> tuple[str, int, bool]:
+    listens = list(server.find("listen"))
+    parsed = [(*_parsed(x), "ssl" in x.words) for x in listens]
+    # certbot leaves the plain port to a server that only sends on to the other
+    address, port, tls = next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
+    return address, port, tls
+
+
+def _parsed(listen: Directive) -> tuple[str, int]:
+    where = listen.words[1]
+    if where.startswith("unix:"):
+        return "", 0
+    if not re.search(r":[0-9]+\Z|\A[0-9]+\Z", where):
+        where += ":80"
+    host, _, port = where.rpartition(":")
+    if host.strip("[]") in ("", "*", "0.0.0.0"):  # noqa: S104
+        return "127.0.0.1", int(port)
+    return ("::1" if host == "[::]" else host.strip("[]")), int(port)

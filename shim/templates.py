@@ -1,0 +1,106 @@
+"""The configuration of nginx and systemd: the templates, and what may be filled in."""
+
+import ipaddress
+import os
+import re
+import sys
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from .ecb import TOKEN_MAX
+from .errors import Misconfigured
+
+UNITS = ("record-shim.socket", "record-shim.service")
+SOCKET = "/run/record-shim/record-shim.sock"
+LOG_DIR = "/var/log/nginx"
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+_QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
+
+
+def nginx_site(
+    *,
+    records: str,
+    listen: str,
+    server_name: str,
+    internal_prefix: str,
+    socket: str = SOCKET,
+    log_dir: str = LOG_DIR,
+) -> str:
+    """Return the nginx site, for nginx's http level.
+
+    Raises Misconfigured when a value is not what it should be, or could end up as more
+    than a value in nginx's eyes.
+    """
+    parse_listen(listen)
+    if server_name != "_" and not _HOST_NAME.fullmatch(server_name):
+        raise Misconfigured(
+            f"--server-name {server_name!r}: must be a host name, such as"
+            " storage.example.com"
+        )
+    return _render(
+        "nginx/record-shim.conf",
+        records=_check_path("--records", records, _QUOTABLE_PATH).rstrip("/"),
+        listen=listen,
+        server_name=server_name,
+        socket=_check_path("--socket", socket, _PLAIN_PATH),
+        log_dir=_check_path("--log-dir", log_dir, _PLAIN_PATH).rstrip("/"),
+        internal_prefix=internal_prefix,
+        token_max=TOKEN_MAX,
+    )
+
+
+def unit(name: str, records: str) -> str:
+    """Return the systemd unit `name`, one of UNITS, for this virtual environment.
+
+    The service is kept out of the records directory. Raises Misconfigured when a path
+    holds what is special to systemd.
+    """
+    venv = _check_path("the virtual environment", sys.prefix, _PLAIN_PATH)
+    records = _check_path("--records", records, _QUOTABLE_PATH)
+    # systemd.unit(5), "Specifiers"; two spellings of / would not hide one another
+    hidden = os.path.normpath(records).replace("%", "%%")
+    return _render(f"systemd/{name}", venv=venv, records=hidden)
+
+
+def parse_listen(listen: str) -> tuple[str | None, int]:
+    """Return address and port of PORT, ADDR:PORT or [ADDR]:PORT; None is every address.
+
+    Raises Misconfigured.
+    """
+    address, _, port = listen.rpartition(":")
+    try:
+        valid = re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536
+        if address.startswith("["):
+            valid = valid and address.endswith("]")
+            address = str(ipaddress.IPv6Address(address.strip("[]")))
+        elif ":" in listen:
+            ipaddress.IPv4Address(address)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Misconfigured(
+            f"--listen {listen!r}: must be PORT or ADDR:PORT, such as 127.0.0.1:8080"
+        )
+    return address or None, int(port)
+
+
+def _render(name: str, **values: object) -> str:
+    template = files("shim").joinpath(name).read_text(encoding="utf-8")
+    # the text is configuration, not HTML: what goes in has been checked, not escaped
+    environment = Environment(  # noqa: S701
+        undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.from_string(template).render(values)
+
+
+def _check_path(option: str, path: str, allowed: re.Pattern[str]) -> str:
+    if not allowed.fullmatch(path):
+        raise Misconfigured(
+            f"{option} {path!r}: must be an absolute path without characters that"
+            " are special to nginx or systemd"
+        )
+    return path
