@@ -278,3 +278,35 @@ def test_nginx_accepts_what_is_rendered(
         text=True,
     )
     assert check.returncode == 0, check.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["install", "--records=/srv/records", "--server-name=storage.example.com"],
+        ["uninstall"],
+        ["check"],
+    ],
+)
+def test_the_box_is_for_root_alone(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_root = os.geteuid() == 0
+    if as_root:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SystemExit, match="1"):
+            main(command)
+    finally:
+        if as_root:
+            os.seteuid(0)
+    error = capsys.readouterr().err
+    assert error == (
+        "record-shim: only root may do this: run it as root, or with sudo\n"
+    )
+
+
+def test_check_takes_one_record(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "--path=/a", "--url=/b"])
+    assert "give one" in capsys.readouterr().err

@@ -1,0 +1,198 @@
+"""A storage box: a real Debian with a real systemd, booted in a container."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from waiting import wait_for
+
+TESTS = Path(__file__).parents[1]
+CHECKOUT = TESTS.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "record-shim"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,nginx,python3-venv,"
+    "curl,iproute2,logrotate,openssl,python3-certbot-nginx"
+)
+HOST = "storage.example.com"
+RECORD = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+RECORDING = (TESTS / "recordings" / RECORD.rpartition("/")[2]).read_bytes()
+SHIM = "/opt/record-shim/bin/record-shim"
+INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
+KEY = "/etc/record-shim/key"
+SITE = "/etc/nginx/conf.d/record-shim.conf"
+OTHER_VERSION = "99.0"
+
+
+@dataclass
+class Box:
+    """A booted container; `leader` is its init's process id out here."""
+
+    leader: int
+
+    def enter(self, *command: str) -> list[str]:
+        namespaces = ("-m", "-u", "-i", "-n", "-p", "-r", "-w")
+        return ["nsenter", "-t", str(self.leader), *namespaces, *command]
+
+    def ran(self, script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.enter("/bin/bash", "-euo", "pipefail", "-c", script),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def run(self, script: str) -> str:
+        result = self.ran(script)
+        assert result.returncode == 0, (script, result.stdout, result.stderr)
+        return result.stdout.strip()
+
+    def fails(self, script: str) -> str:
+        """Return the one line on stderr of a command that ends with status 1."""
+        result = self.ran(script)
+        assert result.returncode == 1, (script, result.stdout, result.stderr)
+        assert result.stderr.count("\n") == 1, result.stderr
+        return result.stderr
+
+    def link(self, record: str = RECORD) -> str:
+        return self.run(f"{SHIM} link --key-file {KEY} {record}")
+
+    def status(self, token: str, options: str = "") -> str:
+        return self.run(
+            f"curl -s -o /dev/null -w '%{{http_code}}' {options} -H 'Host: {HOST}'"
+            f" http://127.0.0.1/{token}"
+        )
+
+    def main_pid(self) -> str:
+        return self.run("systemctl show -p MainPID --value record-shim")
+
+    def workers(self) -> str:
+        pid = self.main_pid()
+        return self.run(f"cat /proc/{pid}/task/{pid}/children")
+
+    def etc(self) -> str:
+        """Return all of /etc: names, kinds, rights, owners, link targets, contents."""
+        return self.run(
+            "cd /etc; find . -printf '%p %y %m %U:%G %l\\n' | sort;"
+            " find . -type f -exec sha256sum {} + | sort"
+        )
+
+    @contextlib.contextmanager
+    def python(self, script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a Python script that lies beside this file on the box's own Python."""
+        with subprocess.Popen(
+            self.enter("/usr/bin/python3", "-", *arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdin
+            process.stdin.write(Path(__file__).with_name(script).read_bytes())
+            process.stdin.close()
+            yield process
+
+
+def base(suite: str) -> Path:
+    """Return a Debian `suite` with what a storage box has, made once."""
+    root = CACHE / f"box-{suite}"
+    recipe = root.with_suffix(".packages")
+    if not recipe.exists() or recipe.read_text() != PACKAGES:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        unfinished = root.with_name(root.name + ".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        options = ["--variant=minbase", f"--include={PACKAGES}"]
+        subprocess.run(
+            ["debootstrap", *options, suite, unfinished],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        shutil.rmtree(root, ignore_errors=True)
+        unfinished.rename(root)
+        recipe.write_text(PACKAGES)
+    return root
+
+
+def make_wheels(root: Path, wheels: Path) -> None:
+    """Put the checkout's wheel and what it needs on the box's Python into `wheels`, and
+    the same under another version into `wheels/other`."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    source = wheels / "source"
+    leave_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "tests")
+    shutil.copytree(CHECKOUT, source, symlinks=True, ignore=leave_out)
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "-w", wheels, source], check=True)
+    init = source / "shim" / "__init__.py"
+    other, count = re.subn(
+        '(?<=__version__ = ").*(?=")', OTHER_VERSION, init.read_text("utf-8")
+    )
+    assert count == 1
+    init.write_text(other, "utf-8")
+    subprocess.run([*build, "-w", wheels / "other", source], check=True)
+    shutil.rmtree(source)
+    [python] = [
+        x for x in (root / "usr/bin").iterdir() if re.fullmatch(r"python3\.\d+", x.name)
+    ]
+    [wheel] = wheels.glob("record_shim-*.whl")
+    version = ["--python-version", python.name.removeprefix("python")]
+    options = ["--only-binary=:all:", *version, "-d", wheels]
+    subprocess.run([*pip, "download", *options, wheel], check=True)
+
+
+@contextlib.contextmanager
+def booted(suite: str, wheels: Path) -> Iterator[Box]:
+    """Boot a Debian `suite` with recordings in /srv/records and wheels in /wheels."""
+    root = base(suite)
+    make_wheels(root, wheels)
+    nspawn = subprocess.Popen(
+        [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"),
+            "--volatile=overlay",  # what the tests write is gone with the box
+            "--private-network",
+            f"--machine=box-{suite}",
+            f"--bind-ro={wheels}:/wheels",
+            f"--bind-ro={TESTS}/recordings:/recordings",
+            f"--directory={root}",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
+        box = Box(0)
+
+        def is_up() -> bool:
+            # read each time: the first child is one on the way to the box's init
+            for pid in children.read_text().split():
+                box.leader = int(pid)
+                state = box.ran("systemctl is-system-running").stdout.strip()
+                if state in ("running", "degraded"):
+                    return True
+            return False
+
+        wait_for(is_up)
+        mount_records(box)
+        yield box
+    finally:
+        nspawn.terminate()
+        nspawn.wait(timeout=60)
+
+
+def mount_records(box: Box) -> None:
+    box.run(
+        "mkdir -p /srv/records; mount -t tmpfs -o mode=755 records /srv/records;"
+        " cp -r /recordings /srv/records/300"
+    )
+
+
+def readme_commands() -> list[str]:
+    """Return the README's two commands."""
+    readme = (CHECKOUT / "README.md").read_text("utf-8")
+    section = readme.split("\n## Install it on a storage box\n")[1].split("\n## ")[0]
+    block = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0]
+    return block.replace("\\\n", "").splitlines()

@@ -1,0 +1,385 @@
+import re
+
+import pytest
+from machine import (
+    HOST,
+    INSTALL,
+    KEY,
+    OTHER_VERSION,
+    RECORD,
+    SHIM,
+    SITE,
+    Box,
+    readme_commands,
+)
+
+SERVICE = "/etc/systemd/system/record-shim.service"
+
+
+def test_the_readmes_second_command_ends_with_every_line_good(bare: Box) -> None:
+    output = bare.run(readme_commands()[1])
+    findings = output.splitlines()[-10:]
+    assert all(x.startswith("✓ ") for x in findings), output
+    assert findings[-1].startswith("✓ round trip: ")
+    assert bare.status(bare.link()) == "200"
+    assert bare.run("stat -c '%a %U' " + KEY) == "600 root"
+
+
+# what is in the way, how it is cleared away, how install is called, what it says
+OBSTACLES = {
+    "not root": ("", "", f"setpriv --reuid=65534 --clear-groups {INSTALL}", "only root"),
+    "no systemd": (
+        "",
+        "",
+        f"unshare -m sh -c 'mount -t tmpfs none /run/systemd; exec {INSTALL}'",
+        "systemd does not run here",
+    ),
+    "no nginx": (
+        "",
+        "",
+        f"unshare -m sh -c 'mount --bind /dev/null /usr/sbin/nginx; exec {INSTALL}'",
+        "nginx is not installed",
+    ),
+    "no records": (
+        "",
+        "",
+        INSTALL.replace("/srv/records", "/srv/nothing"),
+        "/srv/nothing': no such directory",
+    ),
+    "records of which nginx would make more": (
+        "",
+        "",
+        INSTALL.replace("/srv/records", "'/srv/records\";'"),
+        "--records '/srv/records\";'",
+    ),
+    "no server name": (
+        "",
+        "",
+        INSTALL.replace(HOST, "'storage example'"),
+        "--server-name 'storage example'",
+    ),
+    "a bad key": (
+        f"mkdir /etc/record-shim; install -m 600 /dev/null {KEY}; echo secret >{KEY}",
+        "rm -r /etc/record-shim",
+        INSTALL,
+        "line 1: not a key",
+    ),
+    "an address of another box": (
+        "",
+        "",
+        f"{INSTALL} --listen 192.0.2.9:80",
+        "--listen 192.0.2.9:80: Cannot assign requested address",
+    ),
+    "a port in use": (
+        "systemd-run -q --unit=taken python3 -m http.server 8085;"
+        " for i in {1..600}; do curl -so /dev/null http://127.0.0.1:8085/ && break;"
+        " sleep 0.1; done",
+        "systemctl stop taken",
+        f"{INSTALL} --listen 8085",
+        "--listen 8085: Address already in use",
+    ),
+    "a site of another file with the same name": (
+        f"echo 'server {{ listen 80; server_name {HOST}; }}'"
+        " >/etc/nginx/conf.d/other.conf",
+        "rm /etc/nginx/conf.d/other.conf",
+        INSTALL,
+        f"another site of nginx has the name {HOST}",
+    ),
+    "a broken nginx": (
+        "echo 'nonsense;' >/etc/nginx/conf.d/other.conf",
+        "rm /etc/nginx/conf.d/other.conf",
+        INSTALL,
+        'nginx: unknown directive "nonsense"',
+    ),
+    "an nginx that our site breaks": (
+        "echo 'upstream record-shim { server 127.0.0.1:1; }'"
+        " >/etc/nginx/conf.d/other.conf",
+        "rm /etc/nginx/conf.d/other.conf",
+        INSTALL,
+        'nginx: duplicate upstream "record-shim"',
+    ),
+    "an nginx that does not read conf.d": (
+        "cp /etc/nginx/nginx.conf /root; sed -i /conf.d/d /etc/nginx/nginx.conf",
+        "cp /root/nginx.conf /etc/nginx/nginx.conf",
+        INSTALL,
+        f"nginx does not read {SITE}",
+    ),
+    "a service that does not start": (
+        "mkdir /etc/record-shim; echo SHIM_DISPOSITION=no >/etc/record-shim/settings",
+        "rm -r /etc/record-shim",
+        INSTALL,
+        "journalctl -u record-shim.service -n 20 says why",
+    ),
+    "a virtual environment that the service cannot see": (
+        "cp -a /opt/record-shim /root/",
+        "rm -r /root/record-shim",
+        INSTALL.replace(SHIM, "/root/record-shim/bin/python -c"
+        " 'from shim.cli import main; main()'"),
+        "is under /root, which the service cannot see",
+    ),
+    "a virtual environment that the service may not enter": (
+        "chmod o-x /opt/record-shim",
+        "chmod o+x /opt/record-shim",
+        INSTALL,
+        "run chmod o+x on it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+def test_a_failed_install_leaves_the_box_as_it_was(bare: Box, obstacle: str) -> None:
+    make, clear, command, message = OBSTACLES[obstacle]
+    state = (
+        "systemctl is-active nginx; systemctl is-enabled nginx;"
+        " systemctl list-unit-files --no-legend 'record-shim*' | wc -l;"
+        " ss -Hltn | awk '{print $4}' | sort; ls -A /run/record-shim 2>&1 || true"
+    )
+    bare.run(make or "true")
+    try:
+        before = bare.etc(), bare.run(state)
+        error = bare.fails(command)
+        assert (bare.etc(), bare.run(state)) == before
+    finally:
+        bare.run(clear or "true")
+    assert error.startswith("record-shim: ")
+    assert message in error
+    assert "secret" not in error
+
+
+def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
+    token = box.link()
+    before, pid = box.etc(), box.main_pid()
+    error = box.fails(f"{INSTALL} --listen 192.0.2.9:80")
+    assert "192.0.2.9" in error
+    other = "/etc/nginx/conf.d/other.conf"
+    box.run(f"echo 'server {{ listen 8086; server_name {HOST}; }}' >{other}")
+    try:
+        assert "another site" in box.fails(f"{INSTALL} --listen 8086")
+    finally:
+        box.run(f"rm {other}; systemctl reload nginx")
+    assert (box.etc(), box.main_pid()) == (before, pid)
+    assert box.status(token) == "200"
+
+
+def test_a_dry_run_shows_all_and_changes_nothing(bare: Box) -> None:
+    before = bare.etc()
+    output = bare.run(f"{INSTALL} --dry-run")
+    assert bare.etc() == before
+    for file in (SITE, SERVICE, "/etc/record-shim/settings"):
+        assert f"+++ {file} (record-shim)" in output
+    assert "+    server_name storage.example.com;" in output
+    assert f"{KEY}: a fresh key would be made" in output
+    assert "nothing was changed" in output
+
+
+def test_run_again_it_changes_nothing(box: Box) -> None:
+    before = box.etc(), box.main_pid()
+    output = box.run(INSTALL)
+    assert output.splitlines()[0] == "nothing to change"
+    assert (box.etc(), box.main_pid()) == before
+
+
+def test_it_starts_what_was_stopped_and_follows_new_options(box: Box) -> None:
+    box.run("systemctl disable --now record-shim.socket record-shim.service")
+    box.run(INSTALL)
+    token = box.link()
+    assert box.status(token) == "200"
+    output = box.run(f"{INSTALL} --listen 8087")
+    assert f"{SITE}: written" in output
+    assert "✓ round trip" in output
+    assert box.status(token) != "200"
+    box.run(INSTALL)
+    assert box.status(token) == "200"
+
+
+@pytest.mark.parametrize("file", [SITE, SERVICE])
+def test_an_edited_file_is_kept_unless_forced(bare: Box, file: str) -> None:
+    bare.run(INSTALL)
+    bare.run(f"echo '# the operator was here' >>{file}; systemctl daemon-reload")
+    edited = bare.run(f"sha256sum {file}")
+    output = bare.run(INSTALL)
+    assert "-# the operator was here" in output
+    assert f"{file}: edited here, kept" in output
+    assert bare.run(f"sha256sum {file}") == edited
+    assert f"{file}.bak" in bare.run(f"{INSTALL} --force")
+    assert "operator" in bare.run(f"cat {file}.bak")
+    assert "operator" not in bare.run(f"cat {file}")
+    bare.run(f"rm {file}.bak; echo '# the operator is back' >>{file}")
+    assert f"{file}: edited here, kept as {file}.bak" in bare.run(f"{SHIM} uninstall")
+    assert "is back" in bare.run(f"cat {file}.bak; rm {file}.bak")
+
+
+def test_key_and_settings_of_the_operator_are_kept(bare: Box) -> None:
+    bare.run("mkdir /etc/record-shim; cd /etc/record-shim; umask 077;"
+             " printf %s 0123456789abcdefghijklmnopqrstuv >key;"
+             " echo SHIM_INTERNAL_PREFIX=/_calls/ >settings")  # fmt: skip
+    before = bare.run("cd /etc/record-shim; sha256sum key settings")
+    output = bare.run(f"{INSTALL} --force")
+    assert "internal prefix: /_calls/ for nginx and the endpoint" in output
+    assert bare.status(bare.link()) == "200"
+    bare.run(f"{SHIM} uninstall")
+    assert bare.run("cd /etc/record-shim; sha256sum *") == before
+
+
+def test_uninstall_takes_out_what_install_put_in(bare: Box) -> None:
+    before = bare.etc()
+    bare.run(INSTALL)
+    output = bare.run(f"{SHIM} uninstall")
+    assert f"{KEY}: kept" in output
+    assert bare.run("find /etc -name '*record*shim*'; ls /etc/record-shim") == (
+        "/etc/record-shim\nkey"
+    )
+    assert bare.run("systemctl list-units --all --no-legend 'record-shim*'") == ""
+    assert bare.run("systemctl is-active nginx") == "active"
+    bare.run(f"{SHIM} uninstall --purge")
+    assert bare.etc() == before
+    assert bare.run(f"{SHIM} uninstall") == "nothing to take out"
+    assert bare.run("ls /srv/records/300").count("\n") == 2
+
+
+def test_an_upgrade(box: Box) -> None:
+    token = box.link()
+    version = box.run(f"{SHIM} --version")
+    pip = "/opt/record-shim/bin/pip install -q --no-index --no-deps"
+    box.run(f"{pip} /wheels/other/record_shim-*.whl")
+    box.run(f"{INSTALL}; systemctl restart record-shim")
+    assert box.run(f"{SHIM} --version") == OTHER_VERSION
+    assert box.status(token) == "200"
+    box.run(f"{pip} /wheels/record_shim-*.whl; systemctl restart record-shim")
+    assert box.run(f"{SHIM} --version") == version
+
+
+# what is broken, how it is mended, what check says
+FAULTS = {
+    "another key": (
+        f"cp -p {KEY} /root/key; {SHIM} keygen >{KEY}",
+        f"cp -p /root/key {KEY}",
+        "✗ record-shim.service: started with another key file",
+    ),
+    "a broken key": (
+        f"cp -p {KEY} /root/key; echo secret >{KEY}",
+        f"cp -p /root/key {KEY}",
+        "✗ key file '/etc/record-shim/key', line 1: not a key",
+    ),
+    "a key for all": (f"chmod 644 {KEY}", f"chmod 600 {KEY}", "✗ key file"),
+    "a key for a group": (
+        f"chmod 640 {KEY}; chgrp www-data {KEY}",
+        f"chmod 600 {KEY}; chgrp root {KEY}",
+        "others than root may read it",
+    ),
+    "the service stopped": (
+        "systemctl stop record-shim.service",
+        "systemctl start record-shim.service",
+        "✗ record-shim.service: inactive; run systemctl start record-shim.service",
+    ),
+    "the socket disabled": (
+        "systemctl disable -q record-shim.socket",
+        "systemctl enable -q record-shim.socket",
+        "run systemctl enable record-shim.socket",
+    ),
+    "nginx stopped": (
+        "systemctl stop nginx",
+        "systemctl start nginx",
+        "✗ nginx.service: inactive; run systemctl start nginx.service",
+    ),
+    "nginx broken": (
+        "echo 'nonsense;' >/etc/nginx/conf.d/other.conf",
+        "rm /etc/nginx/conf.d/other.conf",
+        '✗ nginx: unknown directive "nonsense"',
+    ),
+    "the site missing": (
+        f"mv {SITE} /root/; systemctl reload nginx",
+        f"mv /root/record-shim.conf {SITE}; systemctl reload nginx",
+        "✗ nginx: the site is missing",
+    ),
+    "the site not loaded": (
+        f"mv {SITE} /root/; systemctl restart nginx; mv /root/record-shim.conf {SITE}",
+        "systemctl reload nginx",
+        "✗ round trip: ",
+    ),
+    "the records closed": (
+        "chmod 700 /srv/records",
+        "chmod 755 /srv/records",
+        "✗ directory '/srv/records': www-data cannot enter it; run chmod o+x",
+    ),
+    "a record closed": (
+        "chmod 600 /srv/records/300/*",
+        "chmod 644 /srv/records/300/*",
+        "www-data cannot read it: Permission denied",
+    ),
+    "the records gone": (
+        "mount -t tmpfs none /srv/records",
+        "umount /srv/records",
+        "✗ records directory '/srv/records': no record in it; is it mounted?",
+    ),
+    "another prefix": (
+        "echo SHIM_INTERNAL_PREFIX=/_calls/ >>/etc/record-shim/settings;"
+        " systemctl restart record-shim",
+        "sed -i '$d' /etc/record-shim/settings; systemctl restart record-shim",
+        "✗ internal prefix: nginx has /_records/, the endpoint /_calls/",
+    ),
+    "settings that the service does not know": (
+        "echo SHIM_DISPOSITION=inline >>/etc/record-shim/settings",
+        "sed -i '$d' /etc/record-shim/settings",
+        "✗ record-shim.service: started with other settings",
+    ),
+    "the socket closed": (
+        "chmod 600 /run/record-shim/record-shim.sock",
+        "chmod 660 /run/record-shim/record-shim.sock",
+        "www-data cannot connect: Permission denied",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_check_finds(box: Box, fault: str) -> None:
+    make, mend, message = FAULTS[fault]
+    box.run(make)
+    try:
+        report = box.ran(f"{SHIM} check")
+    finally:
+        box.run(mend)
+    bad = [x for x in report.stdout.splitlines() if x.startswith("✗")]
+    assert report.returncode == 1, report.stdout
+    assert report.stderr == ""
+    assert message in "\n".join(bad), report.stdout
+    assert "secret" not in report.stdout
+    assert "✗" not in box.run(f"{SHIM} check")
+
+
+def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
+    report = box.run(f"{SHIM} check --path {RECORD}")
+    assert f"✓ round trip: a link brings '/srv/records{RECORD}'" in report
+    url = f"https://{HOST}/files/{box.link()}?from=crm"
+    assert RECORD in box.run(f"{SHIM} check --url '{url}'")
+    for option, message in {
+        "--path /300/nothing.mp3": "cannot read it: No such file",
+        "--path /999/nothing.mp3": "directory '/srv/records/999' is not there",
+        f"--url http://other/{box.link()}": "asks for other, but the site is",
+        f"--url https://{HOST}/{'A' * 64}": "so is what another key makes of a token",
+    }.items():
+        report = box.ran(f"{SHIM} check {option}")
+        assert report.returncode == 1
+        assert re.search(f"✗ .*{message}", report.stdout), report.stdout
+
+
+def test_tls_as_certbot_sets_it_up(bare: Box) -> None:
+    bare.run(INSTALL)
+    token = bare.link()
+    bare.run(
+        "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 2"
+        f" -addext subjectAltName=DNS:{HOST} -keyout tls.key -out tls.crt 2>/dev/null"
+    )
+    bare.run(
+        "certbot install --non-interactive --nginx --redirect --cert-name x"
+        f" -d {HOST} --cert-path /root/tls.crt --fullchain-path /root/tls.crt"
+        " --key-path /root/tls.key"
+    )
+    assert bare.status(token) == "301"
+    https = f"--cacert /root/tls.crt --connect-to {HOST}:443:127.0.0.1:443"
+    fetched = bare.run(f"curl -sS {https} https://{HOST}/{token} | wc -c")
+    assert int(fetched) > 10_000
+    output = bare.run(INSTALL)
+    assert f"{SITE}: edited here, kept" in output
+    assert "✓ round trip" in output
+    bare.run(f"{SHIM} uninstall; rm -f {SITE}.bak; rm -rf /etc/letsencrypt")
