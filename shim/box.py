@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import shutil
 import ssl
@@ -46,10 +47,9 @@ def nginx_config() -> tuple[site.Directive, str]:
     """
     result = run(nginx_command(), "-T", "-q")
     if result.returncode != 0:
-        fault = next((x for x in result.stderr.splitlines() if "[emerg]" in x), "")
-        raise Misconfigured(
-            f"nginx: {fault.partition('[emerg] ')[2] or 'nginx -t fails'}"
-        )
+        # such as: 2026/11/24 14:36:01 [emerg] 2042#2042: unknown directive "nonsense" in …
+        fault = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*)", result.stderr)
+        raise Misconfigured(f"nginx: {fault[1] if fault else 'nginx -t fails'}")
     return site.parse(result.stdout), result.stderr
 
 

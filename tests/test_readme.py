@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 from demo import demo_recordings
-from stack import BIN, Stack
+from stack import Stack
 
 from shim import app, ecb, keys, paths
 
