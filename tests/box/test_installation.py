@@ -363,25 +363,3 @@ def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
         report = box.ran(f"{SHIM} check {option}")
         assert report.returncode == 1
         assert re.search(f"✗ .*{message}", report.stdout), report.stdout
-
-
-def test_tls_as_certbot_sets_it_up(bare: Box) -> None:
-    bare.run(INSTALL)
-    token = bare.link()
-    bare.run(
-        "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 2"
-        f" -addext subjectAltName=DNS:{HOST} -keyout tls.key -out tls.crt 2>/dev/null"
-    )
-    bare.run(
-        "certbot install --non-interactive --nginx --redirect --cert-name x"
-        f" -d {HOST} --cert-path /root/tls.crt --fullchain-path /root/tls.crt"
-        " --key-path /root/tls.key"
-    )
-    assert bare.status(token) == "301"
-    https = f"--cacert /root/tls.crt --connect-to {HOST}:443:127.0.0.1:443"
-    fetched = bare.run(f"curl -sS {https} https://{HOST}/{token} | wc -c")
-    assert int(fetched) > 10_000
-    output = bare.run(INSTALL)
-    assert f"{SITE}: edited here, kept" in output
-    assert "✓ round trip" in output
-    bare.run(f"{SHIM} uninstall; rm -f {SITE}.bak; rm -rf /etc/letsencrypt")
