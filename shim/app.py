@@ -13,6 +13,7 @@ from .paths import (
     parse_disposition,
     parse_internal_prefix,
     parse_path_prefix,
+    plain_record,
     record_name,
 )
 
@@ -37,11 +38,14 @@ def create_app() -> Flask:
         except Refused as refused:
             request_id = request.headers.get("X-Request-Id", "-")
             app.logger.warning("refused: %s, request %s", refused, request_id)
-            return Response(status=404)
+            # what nginx's auth_request knows; the client gets a 404
+            return Response(status=403)
         response = Response()
         # nginx would keep Flask's text/html for the recording
         del response.headers["Content-Type"]
         response.headers["X-Accel-Redirect"] = accel_redirect(record, internal_prefix)
+        # for nginx's cached form, which cannot decode the one above
+        response.headers["X-Record"] = plain_record(record)
         # under its own name, because nginx keeps a Content-Disposition that comes with
         # X-Accel-Redirect on the 404 of a missing file, which gives the name away
         response.headers["X-Record-Disposition"] = content_disposition(

@@ -69,6 +69,21 @@ def state(unit: str, name: str = "ActiveState") -> str:
     ).stdout.strip()
 
 
+def nginx_workers() -> set[int]:
+    """Return the process ids of nginx's workers, without those that are on their way out."""
+    main = state("nginx.service", "MainPID")
+    workers = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f"/proc/{main}/task/{main}/children", encoding="ascii") as file:
+            children = file.read().split()
+        for pid in children:
+            with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
+                # nginx 1.22, ngx_worker_process_cycle
+                if "worker process\0" in f"{file.read()}\0":
+                    workers.add(int(pid))
+    return workers
+
+
 def settings() -> dict[str, str]:
     """Return the SHIM_ settings in the settings file, as systemd reads them.
 

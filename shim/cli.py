@@ -12,7 +12,15 @@ from .check import Finding, check_box
 from .errors import Misconfigured, Refused
 from .keys import Keyring, key_file, load_keyring, new_key, rotate
 from .paths import parse_internal_prefix, parse_path_prefix, record_name
-from .templates import LOG_DIR, SOCKET, UNITS, nginx_site, unit
+from .templates import (
+    CACHE_DIR,
+    CACHE_TIME,
+    LOG_DIR,
+    SOCKET,
+    UNITS,
+    nginx_site,
+    unit,
+)
 
 Command = Callable[..., Any]
 
@@ -51,6 +59,27 @@ def _listen_option(command: Command) -> Command:
         metavar="ADDR:PORT",
         help="Where nginx listens; without ADDR, on IPv4 and IPv6.",
     )(command)
+
+
+def _cache_options(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--cache-time",
+            metavar="TIME",
+            help=f"For how long, such as 90s, {CACHE_TIME} (the default) or 1h.",
+        ),
+        click.option(
+            "--cache", is_flag=True, help="The form that remembers opened tokens."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _cache_time(cache: bool, cache_time: str | None) -> str | None:
+    if cache_time is not None and not cache:
+        raise click.UsageError("--cache-time goes with --cache")
+    return cache_time or CACHE_TIME if cache else None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -178,8 +207,23 @@ def render() -> None:
     metavar="DIR",
     help="Where the audit log goes.",
 )
+@_cache_options
+@click.option(
+    "--cache-dir",
+    default=CACHE_DIR,
+    show_default=True,
+    metavar="DIR",
+    help="Where nginx keeps opened tokens; nginx makes it.",
+)
 def nginx(
-    records: str, listen: str, server_name: str, socket: str, log_dir: str
+    records: str,
+    listen: str,
+    server_name: str,
+    socket: str,
+    log_dir: str,
+    cache: bool,
+    cache_time: str | None,
+    cache_dir: str,
 ) -> None:
     """Print the nginx site, for /etc/nginx/conf.d/.
 
@@ -197,6 +241,8 @@ def nginx(
         ),
         socket=socket,
         log_dir=log_dir,
+        cache_time=_cache_time(cache, cache_time),
+        cache_dir=cache_dir,
     )
     click.echo(site, nl=False)
 
@@ -233,12 +279,19 @@ def systemd(name: str | None, records: str) -> None:
     "--server-name", required=True, metavar="NAME", help="The host name in the links."
 )
 @_listen_option
+@_cache_options
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option(
     "--force", is_flag=True, help="Replace edited files too; keep them as FILE.bak."
 )
 def install(
-    records: str, server_name: str, listen: str, dry_run: bool, force: bool
+    records: str,
+    server_name: str,
+    listen: str,
+    cache: bool,
+    cache_time: str | None,
+    dry_run: bool,
+    force: bool,
 ) -> None:
     """Set this box up, or bring it up to date: key, units, nginx site. As root.
 
@@ -251,6 +304,7 @@ def install(
         records=records,
         server_name=server_name,
         listen=listen,
+        cache_time=_cache_time(cache, cache_time),
         dry_run=dry_run,
         force=force,
     ):
@@ -269,6 +323,18 @@ def uninstall(purge: bool) -> None:
     """
     for line in installation.uninstall(purge=purge):
         click.echo(line)
+
+
+@commands.command()
+def forget() -> None:
+    """Make nginx ask the endpoint again about every link (with --cache). As root.
+
+    For after a key was taken away, or a record deleted.
+
+    \b
+    Example: record-shim forget
+    """
+    click.echo(installation.forget())
 
 
 @commands.command()

@@ -10,14 +10,14 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import box
 from .errors import Misconfigured
 from .keys import load_keyring, new_key
 from .paths import parse_internal_prefix
-from .site import Directive, find_site, listens_on
+from .site import Directive, Site, cache_directory, find_site, listens_on
 from .templates import UNITS, nginx_site, parse_listen, unit
 
 DIRECTORY = os.path.dirname(box.KEY_FILE)
@@ -38,7 +38,13 @@ _HIDDEN = (
 
 
 def install(
-    *, records: str, server_name: str, listen: str, dry_run: bool, force: bool
+    *,
+    records: str,
+    server_name: str,
+    listen: str,
+    cache_time: str | None,
+    dry_run: bool,
+    force: bool,
 ) -> Iterator[str]:
     """Write what is missing or out of date, start it, and yield a line for each step.
 
@@ -53,6 +59,7 @@ def install(
         internal_prefix=parse_internal_prefix(
             box.settings().get("SHIM_INTERNAL_PREFIX", "")
         ),
+        cache_time=cache_time,
     )
     wanted = {f"{box.UNIT_DIRECTORY}/{name}": unit(name, records) for name in UNITS}
     wanted |= {box.SITE: site}
@@ -126,6 +133,28 @@ def uninstall(*, purge: bool) -> Iterator[str]:
         os.rmdir(DIRECTORY)
     if os.path.lexists(box.KEY_FILE):
         yield f"{box.KEY_FILE}: kept; uninstall --purge removes it"
+
+
+def forget() -> str:
+    """Empty nginx's cache of opened tokens, and return what was done.
+
+    nginx's workers, which keep files open, have been replaced when this returns.
+    Raises Misconfigured.
+    """
+    box.require()
+    directory = cache_directory(box.nginx_config()[0])
+    if directory is None:
+        return "nothing to forget: nginx remembers no links (install --cache)"
+    forgotten = 0
+    for where, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(where, name))
+                forgotten += 1
+    workers = box.nginx_workers()
+    box.systemctl("reload", "nginx.service")
+    _wait(lambda: not workers & box.nginx_workers(), "nginx does not reload")
+    return f"links forgotten: {forgotten}"
 
 
 def _take_out(path: str, recorded: dict[str, str]) -> str:
@@ -231,7 +260,7 @@ def _carry_out(
                 f"{DEFAULT_SITE}: moved to {DEFAULT_SITE_KEPT}, because it answers"
                 " under every name and logs whole links"
             )
-        _check_site()
+        site = _check_site()
 
         if units_changed:
             box.systemctl("daemon-reload")
@@ -252,7 +281,7 @@ def _carry_out(
             quiet = False
             _reload_nginx()
             yield "nginx: reloaded"
-        _wait_for_site()
+        _wait_for_site(site)
         manifest = "".join(f"{hashes[x]}  {x}\n" for x in sorted(hashes))
         if manifest != _read(MANIFEST):
             _write(MANIFEST, manifest, undo)
@@ -272,8 +301,8 @@ def _as_before(was_active: dict[str, bool]) -> None:
         box.systemctl("stop", "nginx.service")
 
 
-def _check_site() -> None:
-    """Raise Misconfigured unless nginx takes the configuration, and our site in it."""
+def _check_site() -> Site:
+    """Return our site; raises Misconfigured unless nginx takes it as it shall be."""
     config, warnings = box.nginx_config()
     site = find_site(config)
     if site is None:
@@ -287,30 +316,36 @@ def _check_site() -> None:
             f" address: `nginx -T | grep -n {site.server_name}` finds it; take it"
             " out, or choose another --server-name or --listen"
         )
+    return site
 
 
 def _reload_nginx() -> None:
     box.systemctl("reload-or-restart", "nginx.service")
 
 
-def _wait_for_site() -> None:
+def _wait_for_site(site: Site) -> None:
     """Wait until nginx answers as our site does; a reload takes effect by and by."""
-    site = find_site(box.nginx_config()[0])
-    deadline = time.monotonic() + 10
-    while site is not None:
+
+    def answers() -> bool:
         with (
             contextlib.suppress(OSError, http.client.HTTPException),
             box.asked(site, "/") as answer,
         ):
-            if answer.status == 404 and answer.getheader("Referrer-Policy"):
-                return
+            return answer.status == 404 and bool(answer.getheader("Referrer-Policy"))
+        return False
+
+    _wait(answers, "nginx does not serve the site")
+
+
+def _wait(condition: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
         if time.monotonic() > deadline:
-            break
+            raise Misconfigured(
+                f"{complaint}: journalctl -u nginx -n 20 and /var/log/nginx/error.log"
+                " say why"
+            )
         time.sleep(0.05)
-    raise Misconfigured(
-        "nginx does not serve the site: journalctl -u nginx -n 20 and"
-        " /var/log/nginx/error.log say why"
-    )
 
 
 def _is_default_site_untouched() -> bool:

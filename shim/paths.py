@@ -71,6 +71,14 @@ def accel_redirect(record: str, internal_prefix: str) -> str:
     return internal_prefix + quote(record)
 
 
+def plain_record(record: str) -> str:
+    """Return `record` between slashes, its UTF-8 bytes as WSGI writes bytes (PEP 3333).
+
+    The last slash is there because a header cannot end with a blank, and a name can.
+    """
+    return f"/{record}/".encode().decode("latin-1")
+
+
 def content_disposition(record: str, disposition: str) -> str:
     """Return the Content-Disposition value under which `record` keeps its own name.
 

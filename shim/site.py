@@ -64,13 +64,12 @@ def find_site(config: Directive) -> Site | None:
     )
     for server in config.find("server"):
         passed = [x.words[1] for x in server.find("proxy_pass")]
-        internal = [
-            x
-            for x in server.find("location")
-            if any(x.find("internal")) and x.words[2:]
-        ]
-        aliases = [y.words[1] for x in internal for y in x.find("alias")]
-        if not upstream or not aliases:
+        locations = list(server.find("location"))
+        internal = [x for x in locations if any(x.find("internal"))]
+        cached = [x for x in locations if any(x.find("auth_request"))]
+        records = [y.words[1] for x in internal for y in x.find("alias")]
+        records += [y.words[1] for x in cached for y in x.find("root")]
+        if not upstream or not internal or not records:
             continue
         if not any(x.startswith("http://record-shim/") for x in passed):
             continue
@@ -82,9 +81,21 @@ def find_site(config: Directive) -> Site | None:
             server_name=next((x.words[1] for x in server.find("server_name")), "_"),
             socket=next(upstream.find("server")).words[1].removeprefix("unix:"),
             internal_prefix=internal[0].words[-1],
-            records=aliases[0].rstrip("/"),
+            records=records[0].rstrip("/"),
         )
     return None
+
+
+def cache_directory(config: Directive) -> str | None:
+    """Return where nginx keeps opened tokens, if it does."""
+    return next(
+        (
+            x.words[1]
+            for x in config.find("proxy_cache_path")
+            if any(y.startswith("keys_zone=record_shim:") for y in x.words)
+        ),
+        None,
+    )
 
 
 def worker_user(config: Directive) -> str:

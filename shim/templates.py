@@ -14,10 +14,13 @@ from .errors import Misconfigured
 UNITS = ("record-shim.socket", "record-shim.service")
 SOCKET = "/run/record-shim/record-shim.sock"
 LOG_DIR = "/var/log/nginx"
+CACHE_DIR = "/run/record-shim-cache"
+CACHE_TIME = "10m"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
+_TIME = re.compile(r"[1-9][0-9]{0,4}[smh]")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
 
 
@@ -29,10 +32,12 @@ def nginx_site(
     internal_prefix: str,
     socket: str = SOCKET,
     log_dir: str = LOG_DIR,
+    cache_time: str | None = None,
+    cache_dir: str = CACHE_DIR,
 ) -> str:
     """Return the nginx site, for nginx's http level.
 
-    Raises Misconfigured when a value is not what it should be, or could end up as more
+    With `cache_time`, such as 10m, it is the form that remembers opened tokens. Raises Misconfigured when a value is not what it should be, or could end up as more
     than a value in nginx's eyes.
     """
     parse_listen(listen)
@@ -40,6 +45,11 @@ def nginx_site(
         raise Misconfigured(
             f"--server-name {server_name!r}: must be a host name, such as"
             " storage.example.com"
+        )
+    if cache_time is not None and not _TIME.fullmatch(cache_time):
+        raise Misconfigured(
+            f"--cache-time {cache_time!r}: must be a number of seconds, minutes or hours,"
+            " such as 90s, 10m or 1h"
         )
     return _render(
         "nginx/record-shim.conf",
@@ -50,6 +60,8 @@ def nginx_site(
         log_dir=_check_path("--log-dir", log_dir, _PLAIN_PATH).rstrip("/"),
         internal_prefix=internal_prefix,
         token_max=TOKEN_MAX,
+        cache_time=cache_time,
+        cache_dir=_check_path("--cache-dir", cache_dir, _PLAIN_PATH).rstrip("/"),
     )
 
 

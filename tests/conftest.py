@@ -29,10 +29,17 @@ def recordings() -> dict[str, bytes]:
     return opens | demo_recordings() | {BIG: bytes(range(256)) * 40_000} | OTHER_FILES
 
 
-@pytest.fixture(scope="session")
-def stack(recordings: dict[str, bytes]) -> Iterator[Stack]:
+@pytest.fixture(scope="session", params=["plain", "cached"])
+def stack(
+    request: pytest.FixtureRequest, recordings: dict[str, bytes]
+) -> Iterator[Stack]:
     with running(
-        recordings, free_port(), key=TEST_KEY, page="starting", static_port=free_port()
+        recordings,
+        free_port(),
+        key=TEST_KEY,
+        page="starting",
+        static_port=free_port(),
+        cached=request.param == "cached",
     ) as stack:
         yield stack
 

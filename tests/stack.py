@@ -56,6 +56,7 @@ class Stack:
     port: int
     environ: dict[str, str]
     static_port: int | None = None
+    cached: bool = False
     endpoint: subprocess.Popen[bytes] | None = None
 
     @property
@@ -140,10 +141,11 @@ def running(
     page: str = "",
     static_port: int | None = None,
     settings: dict[str, str] | None = None,
+    cached: bool = False,
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
-    `page` makes a front page for the stack; `static_port` serves the same files
+    `cached` has nginx remember opened tokens. `page` makes a front page for the stack; `static_port` serves the same files
     statically beside it. Raises StackError when something does not start.
     """
     _check_port(port)
@@ -162,7 +164,7 @@ def running(
             if not name.startswith(("SHIM_", "GUNICORN_"))
         }
         environ |= {"SHIM_KEY_FILE": str(root / "key")} | (settings or {})
-        stack = Stack(root, port, environ, static_port)
+        stack = Stack(root, port, environ, static_port, cached)
         if key is None:
             stack.command("keygen", "--output", str(root / "key"))
         else:
@@ -201,6 +203,7 @@ def _configure_nginx(stack: Stack, page: str) -> None:
         f"--listen=127.0.0.1:{stack.port}",
         f"--socket={root}/endpoint.sock",
         f"--log-dir={root}/logs",
+        *(["--cache", f"--cache-dir={root}/cache"] if stack.cached else []),
     )
     if page:
         (root / "page" / "index.html").write_text(page, encoding="utf-8")

@@ -39,7 +39,7 @@ def test_a_refusal_is_one_line_with_its_reason_and_request_id(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = client.get("/" + REFUSED, headers={"X-Request-Id": "0123abcd"})
-    assert answer.status_code == 404
+    assert answer.status_code == 403
     assert "X-Accel-Redirect" not in answer.headers
     [line] = caplog.messages
     assert errors.DotSegment.reason in line
@@ -52,7 +52,7 @@ def test_no_request_touches_the_disk(client: FlaskClient) -> None:
     client.get("/" + REFUSED)
     disk_events.clear()
     assert client.get("/" + GOOD["token"]).status_code == 200
-    assert client.get("/" + REFUSED).status_code == 404
+    assert client.get("/" + REFUSED).status_code == 403
     assert disk_events == []
 
 

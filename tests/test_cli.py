@@ -11,6 +11,7 @@ from stack import BIN, free_port
 
 from shim import __version__, ecb
 from shim.cli import main
+from shim.templates import nginx_site
 
 GOOD = VECTORS["opens"][0]
 
@@ -310,3 +311,43 @@ def test_check_takes_one_record(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["check", "--path=/a", "--url=/b"])
     assert "give one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--cache-time=10m"], "goes with --cache"),
+        (["--cache", "--cache-time=0s"], "--cache-time '0s'"),
+        (["--cache", "--cache-time=1m; deny all"], "--cache-time '1m; deny all'"),
+        (["--cache", "--cache-dir=cache"], "--cache-dir 'cache'"),
+    ],
+)
+def test_cache_options_that_are_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"[12]"):
+        main(["render", "nginx", "--records=/srv/records", *options])
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_a_cache_directory_that_cannot_be_made_is_found_by_nginx(
+    tmp_path: Path,
+) -> None:
+    site = nginx_site(
+        records="/srv/records",
+        listen="8080",
+        server_name="_",
+        internal_prefix="/_records/",
+        log_dir=str(tmp_path),
+        cache_time="10m",
+        cache_dir=f"{tmp_path}/missing/cache",
+    )
+    config = tmp_path / "nginx.conf"
+    config.write_text(f"pid {tmp_path}/pid; events {{ }} http {{ {site} }}")
+    result = subprocess.run(
+        ["nginx", "-t", "-c", config], check=False, capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert f'mkdir() "{tmp_path}/missing/cache" failed' in result.stderr
