@@ -29,7 +29,8 @@ daemon off;
 worker_processes 2;
 pid {root}/nginx.pid;
 error_log {root}/logs/nginx.error.log;
-events {{ worker_connections 1024; }}
+worker_rlimit_nofile 20000;
+events {{ worker_connections 8192; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;

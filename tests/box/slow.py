@@ -1,6 +1,6 @@
 """Read one link slowly over many connections, and time the first byte of another.
 
-Runs on the box's own Python: slow.py CONNECTIONS RATE HOST SLOW_TARGET TARGET
+Runs on any Python, such as a box's own: slow.py CONNECTIONS RATE HOST:PORT SLOW_TARGET TARGET
 RATE is in bytes a second for each connection. Prints JSON: the median time to the first
 byte in milliseconds before and during, how many connections got a 200, and how many were
 still being served at the end.
@@ -15,7 +15,9 @@ import sys
 import time
 
 connections, rate = map(int, sys.argv[1:3])
-host, slow_target, target = sys.argv[3:]
+authority, slow_target, target = sys.argv[3:]
+host, _, port = authority.rpartition(":")
+address = ("127.0.0.1", int(port))
 resource.setrlimit(resource.RLIMIT_NOFILE, (connections + 100, connections + 100))
 
 
@@ -26,7 +28,7 @@ def request(path: str) -> bytes:
 def first_byte_ms() -> float:
     def once() -> float:
         start = time.perf_counter()
-        with socket.create_connection(("127.0.0.1", 80), timeout=60) as connection:
+        with socket.create_connection(address, timeout=60) as connection:
             connection.sendall(request(target))
             assert connection.recv(12) == b"HTTP/1.1 200"
             return time.perf_counter() - start
@@ -44,7 +46,7 @@ for _ in range(connections):
     client = socket.socket()
     # else the kernel would take the whole recording in for it
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    client.connect(("127.0.0.1", 80))
+    client.connect(address)
     client.sendall(request(slow_target))
     clients.append((client, bytearray()))
 for client, start in clients:

@@ -63,7 +63,7 @@ def test_thousands_of_slow_clients_hold_no_worker(box: Box) -> None:
     wait_for(lambda: box.status(token) == "200")
 
     def read_slowly(connections: int) -> dict[str, float]:
-        arguments = (str(connections), "50000", HOST, f"/{slow}", f"/{token}")
+        arguments = (str(connections), "50000", f"{HOST}:80", f"/{slow}", f"/{token}")
         with box.python("slow.py", *arguments) as clients:
             assert clients.stdout
             return json.loads(clients.stdout.read())

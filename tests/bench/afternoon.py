@@ -1,0 +1,23 @@
+"""What one would write in an afternoon: Flask opens the token and sends the file."""
+
+import os
+
+from flask import Flask, Response, abort, send_from_directory
+
+from shim.ecb import opener
+from shim.errors import Refused
+from shim.keys import key_file, load_keyring
+
+app = Flask("afternoon")
+open_token = opener(load_keyring(key_file(os.environ)))
+
+
+@app.get("/<token>")
+def send(token: str) -> Response:
+    try:
+        path = open_token(token)
+    except Refused:
+        abort(404)
+    return send_from_directory(
+        os.environ["RECORDS"], path.lstrip("/"), as_attachment=True
+    )
