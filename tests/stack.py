@@ -29,8 +29,8 @@ daemon off;
 worker_processes 2;
 pid {root}/nginx.pid;
 error_log {root}/logs/nginx.error.log;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile 65536;
+events {{ worker_connections 16384; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;

@@ -403,4 +403,5 @@ def test_settings(cached: bool) -> None:
         assert answer.header("Content-Disposition") == 'inline; filename="a.mp3"'
         for target in (token("/300/a.mp3"), "/x-files/300/a.mp3"):
             assert get(stack.port, target).status == 404
-        assert '"record":"/x-files/300/a.mp3"' in stack.log("record-shim.log")
+        line = '"record":"/x-files/300/a.mp3"'
+        wait_for(lambda: line in stack.log("record-shim.log"))

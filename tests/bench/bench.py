@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -31,15 +32,23 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent
 sys.path.insert(0, str(TESTS))
 
-from stack import BIN, Stack, StackError, free_port, running  # noqa: E402
+from stack import BIN, Stack, StackError, free_port, running
 
-from shim import ecb  # noqa: E402
+from shim import ecb
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 64
 SIZES = {"19 kB": 19_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
 COLD_LINKS = 20_000
 SLOW_CLIENTS = 10_000
 WORKERS = 2
+INTRODUCTION = (
+    f"`./run bench` wrote this: medians of {{}} rounds of {SECONDS} s, alternating; wrk"
+    f" with {CONNECTIONS} connections on the same machine. Ratios are taken within a round."
+)
+EXPLANATION = (
+    f"CPU is in seconds per 1,000 requests. Cold is {COLD_LINKS:,} different links in"
+    " turn, hot the same one over and over. tests/bench/ shows how each peer is set up."
+)
 KEY = bytes(range(32))  # for the bench only
 
 
@@ -84,7 +93,9 @@ def cpu_seconds(pids: list[int]) -> float:
 
 def pss_mb(pids: list[int]) -> float:
     texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(re.search(r"^Pss: +(\d+)", x, re.M)[1]) for x in texts) / 1024
+    return (
+        sum(int(re.search(r"^Pss: +(\d+)", x, re.MULTILINE)[1]) for x in texts) / 1024
+    )
 
 
 def fetch(port: int, target: str) -> bytes:
@@ -301,8 +312,6 @@ def slow_clients(
 
 def held_up(port: int, scratch: Path, target: str) -> float:
     """Return requests a second while as many slow clients as workers read."""
-    import socket
-
     request = f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
     with contextlib.ExitStack() as closing:
         for _ in range(WORKERS):
@@ -317,7 +326,6 @@ def held_up(port: int, scratch: Path, target: str) -> float:
 def startup_ms(stack: Stack) -> float:
     """Return how long it takes from gunicorn's start to the first link that opens."""
     stack.stop_endpoint()
-    # the path of a record that the plain form serves, asked until it opens
     start = time.perf_counter()
     stack.start_endpoint()
     while True:
@@ -450,9 +458,7 @@ def measure(
     lines = [
         "# Side by side",
         "",
-        f"`./run bench` wrote this: medians of {rounds} rounds of {SECONDS} s, alternating;"
-        f" wrk with {CONNECTIONS} connections on the same machine. Ratios are taken within"
-        " a round.",
+        *(INTRODUCTION.format(rounds), ""),
         "",
         f"Machine: {machine()}.",
         "",
@@ -462,9 +468,7 @@ def measure(
         "| --- | --- | --- |",
         *(f"| {what} | {goal} | {got} |" for what, goal, got in figures),
         "",
-        "CPU is in seconds per 1,000 requests; cold is 20,000 different links in turn, hot"
-        " the same one over and over. How each peer is set up: tests/bench/.",
-        "",
+        *(EXPLANATION, ""),
     ]
     rates = {}
     for size, number in SIZES.items():

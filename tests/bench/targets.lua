@@ -7,14 +7,14 @@ function setup(thread)
 end
 
 function init(arguments)
-  targets = {}
-  local line_number = 0
+  local lines = {}
   for line in io.lines(arguments[1]) do
-    -- two threads share them out
-    if line_number % 2 == number % 2 then
-      targets[#targets + 1] = wrk.format("GET", line)
-    end
-    line_number = line_number + 1
+    lines[#lines + 1] = wrk.format("GET", line)
+  end
+  targets = {}
+  -- two threads share them out; a single one is for both
+  for at = #lines > 1 and number + 1 or 1, #lines, 2 do
+    targets[#targets + 1] = lines[at]
   end
   turn = 0
 end
