@@ -30,7 +30,7 @@ worker_processes 2;
 pid {root}/nginx.pid;
 error_log {root}/logs/nginx.error.log;
 worker_rlimit_nofile 65536;
-events {{ worker_connections 16384; }}
+events {{ worker_connections 8192; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
@@ -143,10 +143,12 @@ def running(
     static_port: int | None = None,
     settings: dict[str, str] | None = None,
     cached: bool = False,
+    reuseport: bool = False,
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
-    `cached` has nginx remember opened tokens. `page` makes a front page for the stack; `static_port` serves the same files
+    `cached` has nginx remember opened tokens; `reuseport` shares the connections evenly
+    among its workers. `page` makes a front page for the stack; `static_port` serves the same files
     statically beside it. Raises StackError when something does not start.
     """
     _check_port(port)
@@ -175,7 +177,7 @@ def running(
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        _configure_nginx(stack, page)
+        _configure_nginx(stack, page, " reuseport" if reuseport else "")
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
         nginx = subprocess.Popen(
@@ -193,7 +195,7 @@ def running(
         yield stack
 
 
-def _configure_nginx(stack: Stack, page: str) -> None:
+def _configure_nginx(stack: Stack, page: str, listen_options: str) -> None:
     root = stack.root
     user = "" if os.getuid() else f"user nobody {_nogroup()};"
     (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
@@ -213,6 +215,8 @@ def _configure_nginx(stack: Stack, page: str) -> None:
             f"    location = / {{ root {root}/page; try_files /index.html =404;"
             " include /etc/nginx/mime.types; }\n}\n"
         )
+    listen = f"listen 127.0.0.1:{stack.port}"
+    site = site.replace(f"{listen};", f"{listen}{listen_options};")
     (root / "conf.d" / "record-shim.conf").write_text(site)
     if stack.static_port:
         (root / "conf.d" / "static.conf").write_text(

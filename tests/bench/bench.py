@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +59,8 @@ class Peer:
     name: str
     port: int
     targets: dict[str, list[str]]
-    nginx: list[int]
-    python: list[int] = field(default_factory=list)
+    nginx: int | None  # main processes
+    python: int | None = None
     empty_answer: bool = False
     forget: Path | None = None
 
@@ -82,13 +82,19 @@ def children(pid: int) -> list[int]:
     return [int(x) for x in text.split()]
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        # proc(5): utime and stime, the 14th and 15th field; the second may hold blanks
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(main: int | None) -> float:
+    """Return what a main process and its workers have used, those that ended included."""
+    if main is None:
+        return 0
+
+    # proc(5): utime, stime, cutime and cstime; a name in brackets may hold blanks
+    def ticks(pid: int, fields: slice) -> int:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, stat[fields]))
+
+    total = ticks(main, slice(11, 15))
+    total += sum(ticks(pid, slice(11, 13)) for pid in children(main))
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def pss_mb(pids: list[int]) -> float:
@@ -154,6 +160,7 @@ def timed(peer: Peer, size: str, scratch: Path) -> Timing:
 @contextlib.contextmanager
 def gunicorn(app: str, bind: str, stack: Stack, **environ: str) -> Iterator[int]:
     """Run a WSGI application as record-shim's is run; give its main process id."""
+    log = open(stack.root / "logs" / "endpoint.log", "ab")
     process = subprocess.Popen(
         [
             BIN / "gunicorn",
@@ -165,8 +172,7 @@ def gunicorn(app: str, bind: str, stack: Stack, **environ: str) -> Iterator[int]
         ],
         env=stack.environ | environ,
         cwd="/",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         start_new_session=True,
     )
     try:
@@ -229,11 +235,10 @@ def peers(stack: Stack, cached: Stack) -> Iterator[list[Peer]]:
         paths = {size: f"/{number}.wav" for number, size in enumerate(SIZES)}
         hot = {size: [token(path)] for size, path in paths.items()}
         cold = {"19 kB": [token(f"/cold/{n}.wav") for n in range(COLD_LINKS)]}
-        workers = children(nginx.pid)
+        workers = nginx.pid
         assert stack.endpoint and cached.endpoint
-        plain_nginx, cached_nginx = nginx_workers(stack), nginx_workers(cached)
-        plain_python = children(stack.endpoint.pid)
-        cached_python = children(cached.endpoint.pid)
+        plain_nginx, cached_nginx = nginx_main(stack), nginx_main(cached)
+        plain_python, cached_python = stack.endpoint.pid, cached.endpoint.pid
         yield [
             Peer(
                 "nginx, static file",
@@ -272,10 +277,10 @@ def peers(stack: Stack, cached: Stack) -> Iterator[list[Peer]]:
                 ports["empty"],
                 cold,
                 workers,
-                children(empty),
+                empty,
                 empty_answer=True,
             ),
-            Peer("Flask send_file", ports["afternoon"], hot, [], children(afternoon)),
+            Peer("Flask send_file", ports["afternoon"], hot, None, afternoon),
         ]
 
 
@@ -285,8 +290,8 @@ def _answers(port: int) -> bool:
     return False
 
 
-def nginx_workers(stack: Stack) -> list[int]:
-    return children(int((stack.root / "nginx.pid").read_text()))
+def nginx_main(stack: Stack) -> int:
+    return int((stack.root / "nginx.pid").read_text())
 
 
 def check(peer: Peer, contents: dict[str, bytes]) -> None:
@@ -354,7 +359,7 @@ def main() -> None:
     contents = {size: secrets.token_bytes(number) for size, number in SIZES.items()}
     files = {f"/{number}.wav": contents[x] for number, x in enumerate(SIZES)}
     environ = {"GUNICORN_CMD_ARGS": f"--workers={WORKERS}"}
-    options = {"key": KEY.hex(), "settings": environ}
+    options = {"key": KEY.hex(), "settings": environ, "reuseport": True}
     try:
         with (
             running(files, free_port(), **options) as stack,
