@@ -6,6 +6,7 @@ import errno
 import hashlib
 import http.client
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -18,7 +19,7 @@ from .errors import Misconfigured
 from .keys import load_keyring, new_key
 from .paths import parse_internal_prefix
 from .site import Directive, Site, cache_directory, find_site, listens_on
-from .templates import UNITS, nginx_site, parse_listen, unit
+from .templates import CACHE_DIR, UNITS, nginx_site, parse_listen, unit
 
 DIRECTORY = os.path.dirname(box.KEY_FILE)
 # what install wrote, for `sha256sum -c`: a file that no longer matches was edited
@@ -129,6 +130,7 @@ def uninstall(*, purge: bool) -> Iterator[str]:
     for path in leftovers:
         os.unlink(path)
         yield f"{path}: removed"
+    _remove_cache()
     with contextlib.suppress(OSError):
         os.rmdir(DIRECTORY)
     if os.path.lexists(box.KEY_FILE):
@@ -155,6 +157,12 @@ def forget() -> str:
     box.systemctl("reload", "nginx.service")
     _wait(lambda: not workers & box.nginx_workers(), "nginx does not reload")
     return f"links forgotten: {forgotten}"
+
+
+def _remove_cache() -> None:
+    """Remove what the default cache directory holds, once nginx does not use it."""
+    if cache_directory(box.nginx_config()[0]) is None:
+        shutil.rmtree(CACHE_DIR, ignore_errors=True)
 
 
 def _take_out(path: str, recorded: dict[str, str]) -> str:
@@ -282,6 +290,7 @@ def _carry_out(
             _reload_nginx()
             yield "nginx: reloaded"
         _wait_for_site(site)
+        _remove_cache()
         manifest = "".join(f"{hashes[x]}  {x}\n" for x in sorted(hashes))
         if manifest != _read(MANIFEST):
             _write(MANIFEST, manifest, undo)

@@ -160,21 +160,21 @@ def timed(peer: Peer, size: str, scratch: Path) -> Timing:
 @contextlib.contextmanager
 def gunicorn(app: str, bind: str, stack: Stack, **environ: str) -> Iterator[int]:
     """Run a WSGI application as record-shim's is run; give its main process id."""
-    log = open(stack.root / "logs" / "endpoint.log", "ab")
-    process = subprocess.Popen(
-        [
-            BIN / "gunicorn",
-            "--config=python:shim.gunicorn_conf",
-            f"--workers={WORKERS}",
-            f"--bind={bind}",
-            f"--pythonpath={HERE}",
-            app,
-        ],
-        env=stack.environ | environ,
-        cwd="/",
-        stderr=log,
-        start_new_session=True,
-    )
+    with open(stack.root / "logs" / "endpoint.log", "ab") as log:
+        process = subprocess.Popen(
+            [
+                BIN / "gunicorn",
+                "--config=python:shim.gunicorn_conf",
+                f"--workers={WORKERS}",
+                f"--bind={bind}",
+                f"--pythonpath={HERE}",
+                app,
+            ],
+            env=stack.environ | environ,
+            cwd="/",
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         stack.wait(
             lambda: len(children(process.pid)) == WORKERS, process, "endpoint.log"

@@ -1,6 +1,6 @@
 import re
 
-from machine import CHECKOUT, HOST, SITE, Box
+from machine import CHECKOUT, HOST, INSTALL, SITE, Box
 
 DOCUMENT = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
 
@@ -21,6 +21,8 @@ def test_the_sections_commands(box: Box) -> None:
     assert "✓ round trip" in box.run(f"{offline}; {blocks('Upgrade')}")
     assert box.etc() == before
     box.run(f"cp -a {SITE} /etc/nginx/nginx.conf /root")
+    assert "✓ round trip" in box.run(blocks("Links that are asked for again and again"))
+    assert "✓ round trip" in box.run(INSTALL)
     box.run(blocks("Behind a load balancer"))
     box.run(blocks("Many slow clients"))
     assert "\nworker_rlimit_nofile 16384;" in box.run("nginx -T -q")

@@ -1,0 +1,60 @@
+"""What the box remembers about links, with `install --cache`."""
+
+from collections.abc import Iterator
+
+import pytest
+from machine import INSTALL, KEY, RECORD, SHIM, Box
+
+CACHE = "/run/record-shim-cache"
+
+
+@pytest.fixture
+def box(machine: Box) -> Iterator[Box]:
+    machine.run(f"{SHIM} uninstall --purge")
+    report = machine.run(f"{INSTALL} --cache")
+    assert "✓ round trip" in report
+    yield machine
+    machine.run(f"{SHIM} uninstall")
+
+
+def test_a_known_link_opens_while_the_endpoint_is_down(box: Box) -> None:
+    known = box.link()
+    fresh = box.link(RECORD.replace("/300/", "/300//"))
+    assert box.status(known) == "200"
+    box.run("systemctl stop record-shim.socket record-shim.service")
+    assert [box.status(known), box.status(fresh)] == ["200", "503"]
+    box.run("systemctl start record-shim.socket")
+    assert box.status(fresh) == "200"
+
+
+def test_a_withdrawn_key_and_a_deleted_record_are_forgotten(box: Box) -> None:
+    box.run("cp /srv/records/300/*uhl4.mp3 /srv/records/300/gone.mp3")
+    old, gone = box.link(), box.link("/300/gone.mp3")
+    box.run(f"{SHIM} keygen --rotate {KEY}; sed -i 2d {KEY}")
+    assert [box.status(old), box.status(gone)] == ["200", "200"]
+    box.run("systemctl restart record-shim; rm /srv/records/300/gone.mp3")
+    assert box.status(old) == "200", "it was not remembered"
+    assert box.run(f"{SHIM} forget") == "links forgotten: 2"
+    assert [box.status(old), box.status(gone)] == ["404", "404"]
+    assert box.status(box.link()) == "200"
+
+
+def test_a_refusal_is_not_remembered(box: Box) -> None:
+    box.run(f"umask 077; {SHIM} keygen >/root/new")
+    new = box.run(f"{SHIM} link --key-file /root/new {RECORD}")
+    assert box.status(new) == "404"
+    box.run(f"cat /root/new >>{KEY}; systemctl restart record-shim")
+    assert box.status(new) == "200"
+
+
+def test_what_is_remembered_is_for_nginx_alone(box: Box) -> None:
+    assert box.status(box.link()) == "200"
+    assert box.run(f"stat -c '%a %U' {CACHE}") == "700 www-data"
+    assert box.run(f"stat -f -c %T {CACHE}") == "tmpfs"
+
+
+def test_the_box_that_remembers_nothing_says_so(box: Box) -> None:
+    assert "nginx: reloaded" in box.run(INSTALL)
+    assert "nothing to forget" in box.run(f"{SHIM} forget")
+    assert box.status(box.link()) == "200"
+    assert box.ran(f"ls {CACHE}").returncode != 0
