@@ -12,6 +12,9 @@ wsgi_app = "shim:create_app()"
 # systemd's socket, when it hands one over, takes the place of this
 bind = "unix:/run/record-shim/record-shim.sock"
 
+# a crowd that comes at once waits; the kernel takes what net.core.somaxconn allows
+backlog = 65535
+
 # opening a token is all CPU and takes microseconds: a worker a core is enough
 workers = len(os.sched_getaffinity(0))
 

@@ -42,15 +42,17 @@ def measure(result: "multiprocessing.Queue[float]") -> None:
 
 idle = first_byte_ms()
 clients: list[tuple[socket.socket, bytearray]] = []
-for _ in range(connections):
-    client = socket.socket()
-    # else the kernel would take the whole recording in for it
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    client.connect(address)
-    client.sendall(request(slow_target))
-    clients.append((client, bytearray()))
-for client, start in clients:
-    start += client.recv(12)
+# a crowd, but not all in the same instant
+for _ in range(0, connections, 500):
+    arrived = []
+    for _ in range(min(500, connections)):
+        client = socket.socket()
+        # else the kernel would take the whole recording in for it
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.connect(address)
+        client.sendall(request(slow_target))
+        arrived.append(client)
+    clients += [(client, bytearray(client.recv(12))) for client in arrived]
 
 context = multiprocessing.get_context("fork")
 result: "multiprocessing.Queue[float]" = context.Queue()
