@@ -130,7 +130,8 @@ def uninstall(*, purge: bool) -> Iterator[str]:
     for path in leftovers:
         os.unlink(path)
         yield f"{path}: removed"
-    _remove_cache()
+    if cache_directory(box.nginx_config()[0]) is None:
+        shutil.rmtree(CACHE_DIR, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.rmdir(DIRECTORY)
     if os.path.lexists(box.KEY_FILE):
@@ -140,8 +141,7 @@ def uninstall(*, purge: bool) -> Iterator[str]:
 def forget() -> str:
     """Empty nginx's cache of opened tokens, and return what was done.
 
-    nginx's workers, which keep files open, have been replaced when this returns.
-    Raises Misconfigured.
+    nginx's workers, which keep files open, are replaced. Raises Misconfigured.
     """
     box.require()
     directory = cache_directory(box.nginx_config()[0])
@@ -153,16 +153,8 @@ def forget() -> str:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(where, name))
                 forgotten += 1
-    workers = box.nginx_workers()
-    box.systemctl("reload", "nginx.service")
-    _wait(lambda: not workers & box.nginx_workers(), "nginx does not reload")
+    _reload_nginx()
     return f"links forgotten: {forgotten}"
-
-
-def _remove_cache() -> None:
-    """Remove what the default cache directory holds, once nginx does not use it."""
-    if cache_directory(box.nginx_config()[0]) is None:
-        shutil.rmtree(CACHE_DIR, ignore_errors=True)
 
 
 def _take_out(path: str, recorded: dict[str, str]) -> str:
@@ -290,7 +282,6 @@ def _carry_out(
             _reload_nginx()
             yield "nginx: reloaded"
         _wait_for_site(site)
-        _remove_cache()
         manifest = "".join(f"{hashes[x]}  {x}\n" for x in sorted(hashes))
         if manifest != _read(MANIFEST):
             _write(MANIFEST, manifest, undo)
@@ -329,11 +320,14 @@ def _check_site() -> Site:
 
 
 def _reload_nginx() -> None:
+    """Reload nginx, or start it, and wait until its old workers take no more requests."""
+    workers = box.nginx_workers()
     box.systemctl("reload-or-restart", "nginx.service")
+    _wait(lambda: not workers & box.nginx_workers(), "nginx does not reload")
 
 
 def _wait_for_site(site: Site) -> None:
-    """Wait until nginx answers as our site does; a reload takes effect by and by."""
+    """Wait until nginx answers as our site does."""
 
     def answers() -> bool:
         with (

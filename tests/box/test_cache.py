@@ -57,4 +57,5 @@ def test_the_box_that_remembers_nothing_says_so(box: Box) -> None:
     assert "nginx: reloaded" in box.run(INSTALL)
     assert "nothing to forget" in box.run(f"{SHIM} forget")
     assert box.status(box.link()) == "200"
+    box.run(f"{SHIM} uninstall")
     assert box.ran(f"ls {CACHE}").returncode != 0
