@@ -377,12 +377,14 @@ def main() -> None:
     if rounds >= ROUNDS:
         docs = TESTS.parent / "docs"
         (docs / "bench.md").write_text(report.text, "utf-8")
+        show(report, docs.parent / "README.md")
         plot(report, docs / "bench.svg")
 
 
 @dataclass
 class Report:
     text: str
+    summary: str
     rates: dict[tuple[str, str], float]
 
 
@@ -460,20 +462,24 @@ def measure(
         ),
         ("start of the endpoint to its first answer", "-", f"{startup:.0f} ms"),
     ]
-    lines = [
-        "# Side by side",
-        "",
-        *(INTRODUCTION.format(rounds), ""),
-        "",
+    summary = [
         f"Machine: {machine()}.",
-        "",
-        "![requests a second](bench.svg)",
         "",
         "| what | to reach | measured |",
         "| --- | --- | --- |",
         *(f"| {what} | {goal} | {got} |" for what, goal, got in figures),
+    ]
+    lines = [
+        "# Side by side",
         "",
-        *(EXPLANATION, ""),
+        INTRODUCTION.format(rounds),
+        "",
+        "![requests a second](bench.svg)",
+        "",
+        *summary,
+        "",
+        EXPLANATION,
+        "",
     ]
     rates = {}
     for size, number in SIZES.items():
@@ -496,7 +502,14 @@ def measure(
                 f" {t.slow_ms:.2f} | {t.nginx_cpu:.3f} | {t.python_cpu:.3f} |"
             )
         lines.append("")
-    return Report("\n".join(lines), rates)
+    return Report("\n".join(lines), "\n".join(summary), rates)
+
+
+def show(report: Report, readme: Path) -> None:
+    """Put the figures to reach, and the machine, between the README's two marks."""
+    before, mark, rest = readme.read_text("utf-8").partition("<!-- bench -->\n")
+    after = rest[rest.index("<!-- end of bench -->") :]
+    readme.write_text(f"{before}{mark}\n{report.summary}\n\n{after}", "utf-8")
 
 
 def plot(report: Report, path: Path) -> None:
