@@ -29,7 +29,7 @@ def recordings() -> dict[str, bytes]:
     return opens | demo_recordings() | {BIG: bytes(range(256)) * 40_000} | OTHER_FILES
 
 
-@pytest.fixture(scope="session", params=["plain", "cached"])
+@pytest.fixture(scope="session", params=[None, "10m"], ids=["plain", "cached"])
 def stack(
     request: pytest.FixtureRequest, recordings: dict[str, bytes]
 ) -> Iterator[Stack]:
@@ -39,7 +39,7 @@ def stack(
         key=TEST_KEY,
         page="starting",
         static_port=free_port(),
-        cached=request.param == "cached",
+        cache_time=request.param,
     ) as stack:
         yield stack
 

@@ -57,7 +57,7 @@ class Stack:
     port: int
     environ: dict[str, str]
     static_port: int | None = None
-    cached: bool = False
+    cache_time: str | None = None
     endpoint: subprocess.Popen[bytes] | None = None
 
     @property
@@ -142,12 +142,12 @@ def running(
     page: str = "",
     static_port: int | None = None,
     settings: dict[str, str] | None = None,
-    cached: bool = False,
+    cache_time: str | None = None,
     reuseport: bool = False,
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
-    `cached` has nginx remember opened tokens; `reuseport` shares the connections evenly
+    With `cache_time`, nginx remembers opened tokens for so long; `reuseport` shares the connections evenly
     among its workers. `page` makes a front page for the stack; `static_port` serves the same files
     statically beside it. Raises StackError when something does not start.
     """
@@ -167,7 +167,7 @@ def running(
             if not name.startswith(("SHIM_", "GUNICORN_"))
         }
         environ |= {"SHIM_KEY_FILE": str(root / "key")} | (settings or {})
-        stack = Stack(root, port, environ, static_port, cached)
+        stack = Stack(root, port, environ, static_port, cache_time)
         if key is None:
             stack.command("keygen", "--output", str(root / "key"))
         else:
@@ -199,6 +199,7 @@ def _configure_nginx(stack: Stack, page: str, listen_options: str) -> None:
     root = stack.root
     user = "" if os.getuid() else f"user nobody {_nogroup()};"
     (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
+    cache = ["--cache", f"--cache-time={stack.cache_time}", f"--cache-dir={root}/cache"]
     site = stack.command(
         "render",
         "nginx",
@@ -206,7 +207,7 @@ def _configure_nginx(stack: Stack, page: str, listen_options: str) -> None:
         f"--listen=127.0.0.1:{stack.port}",
         f"--socket={root}/endpoint.sock",
         f"--log-dir={root}/logs",
-        *(["--cache", f"--cache-dir={root}/cache"] if stack.cached else []),
+        *(cache if stack.cache_time else []),
     )
     if page:
         (root / "page" / "index.html").write_text(page, encoding="utf-8")

@@ -242,7 +242,7 @@ def test_the_endpoint_down_is_a_503_and_back_is_a_200(stack: Stack) -> None:
     stack.stop_endpoint()
     try:
         again = get(stack.port, token(MP3))
-        if stack.cached:
+        if stack.cache_time:
             assert comparable(again) == comparable(known)
         else:
             assert again.status == 503
@@ -387,8 +387,8 @@ def test_a_hundred_connections_at_once(
         assert (tmp_path / str(number)).read_bytes() == recordings[path]
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_settings(cached: bool) -> None:
+@pytest.mark.parametrize("cache_time", [None, "10m"])
+def test_settings(cache_time: str | None) -> None:
     settings = {
         "SHIM_INTERNAL_PREFIX": "/x-files/",
         "SHIM_PATH_PREFIX": "/var/spool/records",
@@ -396,7 +396,7 @@ def test_settings(cached: bool) -> None:
     }
     content = {"/300/a.mp3": b"a", "/var/spool/records/300/a.mp3": b"not this one"}
     with running(
-        content, free_port(), key=TEST_KEY, settings=settings, cached=cached
+        content, free_port(), key=TEST_KEY, settings=settings, cache_time=cache_time
     ) as stack:
         answer = get(stack.port, token("/var/spool/records/300/a.mp3"))
         assert answer.body == b"a"
@@ -405,3 +405,16 @@ def test_settings(cached: bool) -> None:
             assert get(stack.port, target).status == 404
         line = '"record":"/x-files/300/a.mp3"'
         wait_for(lambda: line in stack.log("record-shim.log"))
+
+
+def test_what_is_remembered_has_a_short_life() -> None:
+    content = {"/300/a.mp3": b"a"}
+    with running(content, free_port(), key=TEST_KEY, cache_time="2s") as stack:
+        target = token("/300/a.mp3")
+        assert get(stack.port, target).status == 200
+        stack.stop_endpoint()
+        try:
+            assert get(stack.port, target).status == 200
+            wait_for(lambda: get(stack.port, target).status == 503)
+        finally:
+            stack.start_endpoint()

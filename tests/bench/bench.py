@@ -297,8 +297,11 @@ def nginx_main(stack: Stack) -> int:
 def check(peer: Peer, contents: dict[str, bytes]) -> None:
     """Raise StackError unless `peer` sends the right bytes for its links."""
     for size, targets in peer.targets.items():
-        for target in {targets[0], targets[-1]}:
-            body = fetch(peer.port, target)
+        for target in (targets[0], targets[-1]):
+            try:
+                body = fetch(peer.port, target)
+            except OSError as error:
+                raise StackError(f"{peer.name}: {error}") from None
             if body != (b"" if peer.empty_answer else contents[size]):
                 raise StackError(f"{peer.name}: {len(body)} wrong bytes for {size}")
 
@@ -363,7 +366,7 @@ def main() -> None:
     try:
         with (
             running(files, free_port(), **options) as stack,
-            running(files, free_port(), cached=True, **options) as cached,
+            running(files, free_port(), cache_time="10m", **options) as cached,
         ):
             for each in (stack, cached):
                 (each.records / "cold").mkdir()

@@ -21,6 +21,17 @@ def test_a_link_opens_and_goes_on_opening_after_a_restart(box: Box) -> None:
     assert box.status(token) == "200", "the socket did not start the service"
 
 
+def test_how_long_a_start_takes(box: Box) -> None:
+    token = box.link()
+    box.run("systemctl stop record-shim.socket record-shim.service")
+    started = (
+        "start=$(date +%s%N); systemctl start record-shim.socket record-shim.service;"
+        f" curl -fsS -o /dev/null -H 'Host: {HOST}' http://127.0.0.1/{token};"
+        " echo $((($(date +%s%N) - start) / 1000000))"
+    )
+    print("systemctl start to the first answer:", box.run(started), "ms")
+
+
 def test_the_service_is_hardened(box: Box) -> None:
     text = box.run("systemd-analyze security --no-pager record-shim.service")
     level = re.search(r"exposure level for \S+: ([0-9.]+)", text)
