@@ -235,7 +235,7 @@ def _carry_out(
     was_enabled = {x: box.state(x, "UnitFileState") == "enabled" for x in UNITS}
     with contextlib.ExitStack() as undo:
         # undone last, when the files are back
-        undo.callback(_as_before, was_active)
+        undo.callback(_as_before, was_active, units_changed)
         if not os.path.isdir(DIRECTORY):
             os.mkdir(DIRECTORY, 0o755)
             undo.callback(os.rmdir, DIRECTORY)
@@ -290,11 +290,13 @@ def _carry_out(
         yield "nothing to change"
 
 
-def _as_before(was_active: dict[str, bool]) -> None:
+def _as_before(was_active: dict[str, bool], units_changed: bool) -> None:
     box.systemctl("daemon-reload")
-    for name in UNITS:
-        if was_active[name]:
-            box.systemctl("start", name)
+    active = [name for name in UNITS if was_active[name]]
+    if active and units_changed:
+        box.systemctl("stop", *reversed(active))
+    if active:
+        box.systemctl("start", *active)
     if was_active["nginx.service"]:
         _reload_nginx()
     else:

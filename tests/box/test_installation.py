@@ -159,7 +159,18 @@ def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
     finally:
         box.run(f"rm {other}; systemctl reload nginx")
     assert (box.etc(), box.main_pid()) == (before, pid)
+    # with units that differ, too
+    box.run(
+        f"mkdir -p /opt/records; echo 'server {{ listen 8086; server_name {HOST}; }}' >{other}"
+    )
+    try:
+        elsewhere = INSTALL.replace("/srv/records", "/opt/records")
+        assert "another site" in box.fails(f"{elsewhere} --listen 8086")
+    finally:
+        box.run(f"rm -r {other} /opt/records; systemctl reload nginx")
+    assert box.etc() == before
     assert box.status(token) == "200"
+    assert box.run("systemctl show -p NeedDaemonReload --value record-shim") == "no"
 
 
 def test_a_dry_run_shows_all_and_changes_nothing(bare: Box) -> None:
