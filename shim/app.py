@@ -1,14 +1,16 @@
 """The one route: token in, X-Accel-Redirect out; what is logged; nothing else."""
 
+import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 from werkzeug.datastructures import Headers
 
-from .ecb import opener
-from .errors import Refused
-from .keys import key_file, load_keyring
+from .claims import check_times
+from .errors import Expired, Refused
+from .keys import load_keyrings
 from .paths import (
     accel_redirect,
     content_disposition,
@@ -18,6 +20,7 @@ from .paths import (
     plain_record,
     record_name,
 )
+from .tokens import reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -37,10 +40,10 @@ class Opened(Response):
 def create_app() -> Flask:
     """Return the endpoint, configured from the environment (README, "Settings").
 
-    Raises Misconfigured when a setting or the key file is wrong.
+    Raises Misconfigured when a setting or a key file is wrong.
     """
     environ = os.environ
-    open_token = opener(load_keyring(key_file(environ)))
+    read = reader(load_keyrings(environ))
     internal_prefix = parse_internal_prefix(environ.get("SHIM_INTERNAL_PREFIX", ""))
     path_prefix = parse_path_prefix(environ.get("SHIM_PATH_PREFIX", ""))
     disposition = parse_disposition(environ.get("SHIM_DISPOSITION") or "attachment")
@@ -49,25 +52,37 @@ def create_app() -> Flask:
 
     @app.get("/<token>", provide_automatic_options=False)
     def redirect(token: str) -> Response:
+        now = time.time()
         try:
-            record = record_name(open_token(token), path_prefix)
+            claims = read(token)
+            record = record_name(claims.path, path_prefix)
+            check_times(claims, now)
         except Refused as refused:
             request_id = request.headers.get("X-Request-Id", "-")
             app.logger.warning("refused: %s, request %s", refused, request_id)
-            # what nginx's auth_request knows; the client gets a 404
-            return Response(status=403)
-        return Opened(
-            headers={
-                "Content-Length": "0",
-                "X-Accel-Redirect": accel_redirect(record, internal_prefix),
-                # for nginx's cached form, which cannot decode the one above
-                "X-Record": plain_record(record),
-                # under its own name, because nginx keeps a Content-Disposition that
-                # comes with X-Accel-Redirect on the 404 of a missing file, which gives
-                # the name away
-                "X-Record-Disposition": content_disposition(record, disposition),
-            }
-        )
+            # what nginx's auth_request knows; the client gets a 410 or a 404
+            return Response(status=401 if isinstance(refused, Expired) else 403)
+        name = claims.filename or record.rpartition("/")[2]
+        headers = {
+            "Content-Length": "0",
+            "X-Accel-Redirect": accel_redirect(record, internal_prefix),
+            # for nginx's cached form, which cannot decode the one above
+            "X-Record": plain_record(record),
+            # under their own names, because nginx keeps a Content-Disposition that
+            # comes with X-Accel-Redirect on the 404 of a missing file, which gives
+            # the name away
+            "X-Record-Disposition": content_disposition(
+                name, claims.disposition or disposition
+            ),
+            "X-Record-Cache-Control": "private",
+        }
+        if claims.exp is not None:
+            # set by nginx's cached form
+            seconds = int(request.headers.get("X-Cache-Seconds", 0))
+            until, max_age = lifetime(claims.exp, now, seconds)
+            headers["X-Record-Cache-Control"] = f"private, max-age={max_age}"
+            headers["X-Accel-Expires"] = f"@{until}"
+        return Opened(headers=headers)
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
@@ -77,3 +92,16 @@ def create_app() -> Flask:
         return Response(status=getattr(error, "code", None) or 500)
 
     return app
+
+
+def lifetime(exp: float, now: float, cache_seconds: int) -> tuple[int, int]:
+    """Return until when nginx may give the same answer again, and for how long a client.
+
+    `exp` and `now` are in seconds since 1970; so is the first of what is returned, the
+    second is a max-age in seconds. nginx gives what it keeps up to `cache_seconds` from
+    now, to the end of the second that X-Accel-Expires names (nginx 1.22,
+    ngx_http_file_cache_read), and a client may get it as late as that.
+    """
+    last = math.floor(exp) - 1
+    until = min(last, math.floor(now) + cache_seconds)
+    return until, last - until

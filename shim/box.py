@@ -12,10 +12,12 @@ from collections.abc import Iterator
 
 from . import site
 from .errors import Misconfigured
+from .keys import API, JWE
 from .templates import UNITS
 
-KEY_FILE = "/etc/record-shim/key"
-SETTINGS = "/etc/record-shim/settings"
+DIRECTORY = "/etc/record-shim"
+KEY_FILES = {API: f"{DIRECTORY}/key", JWE: f"{DIRECTORY}/jwe-key"}
+SETTINGS = f"{DIRECTORY}/settings"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
 UNIT_DIRECTORY = "/etc/systemd/system"
 SOCKET_UNIT, SERVICE_UNIT = UNITS
@@ -29,6 +31,11 @@ def require() -> None:
     if not os.path.isdir("/run/systemd/system"):
         raise Misconfigured("systemd does not run here; see `record-shim render`")
     nginx_command()
+
+
+def key_files() -> dict[str, str]:
+    """Return the key files that are there, as the environment variables they stand for."""
+    return {x: path for x, path in KEY_FILES.items() if os.path.lexists(path)}
 
 
 def nginx_command() -> str:

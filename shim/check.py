@@ -7,18 +7,21 @@ import itertools
 import os
 import pwd
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
-from . import box, ecb
+from . import box, ecb, jwe
+from .claims import Claims, check_times
 from .errors import Misconfigured, Refused
-from .keys import Keyring, load_keyring
+from .keys import API, CREDENTIALS, JWE, NO_CREDENTIAL, Keyrings, load_keyrings
 from .paths import check_path, parse_internal_prefix, parse_path_prefix, record_name
 from .site import Directive, Site, find_site, worker_user
 from .templates import UNITS
+from .tokens import reader, token_of
 
-_CREDENTIAL = f"run/credentials/{box.SERVICE_UNIT}/key"
+_LINKS = {API: "links of the API's format", JWE: "sealed links"}
 
 
 class Finding(NamedTuple):
@@ -36,9 +39,11 @@ def check_box(path: str | None = None, url: str | None = None) -> Iterator[Findi
     box to check. A service that does not run is not asked: asking would start it.
     """
     box.require()
-    keyring: list[Keyring] = []
+    keyrings: list[Keyrings] = []
     nginx: list[tuple[Directive, Site]] = []
-    yield _finding(_key_is_sound_and_private, keyring)
+    yield _finding(_keys_are_sound, keyrings)
+    for file in box.key_files().values():
+        yield _finding(_key_is_private, file)
     running = True
     for name in (*UNITS, "nginx.service"):
         finding = _finding(_unit_is_up, name)
@@ -54,12 +59,13 @@ def check_box(path: str | None = None, url: str | None = None) -> Iterator[Findi
     if running:
         yield _finding(_socket_is_reachable, site, user)
     yield _finding(_prefix_is_the_same, site)
-    if not keyring:
+    if not keyrings:
         return
-    token: list[tuple[str, str]] = []
-    yield _finding(_record_is_readable, site, user, keyring[0], path, url, token)
-    if running and token:
-        yield _finding(_record_is_served, site, *token[0])
+    records: list[tuple[str, str]] = []
+    yield _finding(_record_is_readable, site, user, keyrings[0], path, url, records)
+    if running and records:
+        for kind, token in _tokens(records[0][0], url, keyrings[0]).items():
+            yield _finding(_record_is_served, site, kind, token, records[0][1])
 
 
 def _finding(check: Callable[..., str], *args: object) -> Finding:
@@ -70,16 +76,29 @@ def _finding(check: Callable[..., str], *args: object) -> Finding:
         return Finding(False, str(error))
 
 
-def _key_is_sound_and_private(keyring: list[Keyring]) -> str:
-    keys = load_keyring(box.KEY_FILE)
-    keyring.append(keys)
-    status = os.stat(box.KEY_FILE)
+def _keys_are_sound(keyrings: list[Keyrings]) -> str:
+    files = box.key_files()
+    if not files:
+        raise Misconfigured(
+            f"no key: neither {' nor '.join(box.KEY_FILES.values())} is there; make one"
+            " with record-shim keygen --output"
+        )
+    loaded = load_keyrings(files)
+    keyrings.append(loaded)
+    numbers = {API: len(loaded.api), JWE: len(loaded.jwe)}
+    return "keys: " + ", ".join(
+        f"{number} for {_LINKS[variable]}" for variable, number in numbers.items()
+    )
+
+
+def _key_is_private(file: str) -> str:
+    status = os.stat(file)
     if status.st_uid != 0 or (status.st_gid != 0 and status.st_mode & 0o070):
         raise Misconfigured(
-            f"key file {box.KEY_FILE}: others than root may read it; run"
-            f" chown root:root {box.KEY_FILE}; chmod 0600 {box.KEY_FILE}"
+            f"key file {file}: others than root may read it; run"
+            f" chown root:root {file}; chmod 0600 {file}"
         )
-    return f"key file {box.KEY_FILE}: sound, private, keys: {len(keys)}"
+    return f"key file {file}: private"
 
 
 def _unit_is_up(name: str) -> str:
@@ -97,21 +116,22 @@ def _unit_is_up(name: str) -> str:
 
 
 def _service_is_current() -> str:
-    """The service reads key and settings when it starts, and not again."""
+    """The service reads keys and settings when it starts, and not again."""
     process = f"/proc/{box.state(box.SERVICE_UNIT, 'MainPID')}"
     remedy = "run systemctl restart record-shim"
     try:
-        with open(f"{process}/root/{_CREDENTIAL}", "rb") as given:
-            used_key = given.read()
-        with open(box.KEY_FILE, "rb") as there:
-            key = there.read()
+        used_keys = [
+            _content(f"{process}/root/run/credentials/{box.SERVICE_UNIT}/{name}")
+            for name in CREDENTIALS.values()
+        ]
+        keys = [_content(file) for file in box.KEY_FILES.values()]
         with open(f"{process}/environ", encoding="utf-8") as file:
             variables = [x.partition("=") for x in file.read().split("\0")]
     except OSError as error:
         raise Misconfigured(
             f"{box.SERVICE_UNIT}: {error.filename}: {error.strerror}; {remedy}"
         ) from None
-    if used_key != key:
+    if used_keys != keys:
         raise Misconfigured(
             f"{box.SERVICE_UNIT}: started with another key file than there is; {remedy}"
         )
@@ -121,7 +141,15 @@ def _service_is_current() -> str:
             f"{box.SERVICE_UNIT}: started with other settings than {box.SETTINGS}"
             f" holds; {remedy}"
         )
-    return f"{box.SERVICE_UNIT}: runs with the key and the settings that are there"
+    return f"{box.SERVICE_UNIT}: runs with the keys and the settings that are there"
+
+
+def _content(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read()
+    except FileNotFoundError:
+        return NO_CREDENTIAL
 
 
 def _nginx_has_the_site(nginx: list[tuple[Directive, Site]]) -> str:
@@ -164,14 +192,14 @@ def _prefix_is_the_same(site: Site) -> str:
 def _record_is_readable(
     site: Site,
     user: str,
-    keyring: Keyring,
+    keyrings: Keyrings,
     path: str | None,
     url: str | None,
-    token: list[tuple[str, str]],
+    records: list[tuple[str, str]],
 ) -> str:
     prefix = parse_path_prefix(box.settings().get("SHIM_PATH_PREFIX", ""))
     if url is not None:
-        path = _opened(url, site, keyring)
+        path = _opened(url, site, keyrings)
     if path is None:
         record = _small_record(site.records)
         path = f"{prefix.rstrip('/')}/{record}"
@@ -199,18 +227,33 @@ def _record_is_readable(
                 f"record {name!r}: {user} cannot read it: {error.strerror}; run ls -l"
                 f" on it, then chmod o+r, or give {user} its group"
             ) from None
-    sealed = ecb.seal(path, keyring) if url is None else ecb.token_of(url)
-    token.append((sealed, name))
+    records.append((path, name))
     return f"record {name!r}: {user} can read it"
 
 
-def _opened(url: str, site: Site, keyring: Keyring) -> str:
+def _opened(url: str, site: Site, keyrings: Keyrings) -> str:
     host = urlsplit(url).hostname
     if host and site.server_name not in ("_", host):
         raise Misconfigured(
             f"--url: it asks for {host}, but the site is {site.server_name}"
         )
-    return ecb.opener(keyring)(ecb.token_of(url))
+    claims = reader(keyrings)(token_of(url))
+    check_times(claims, time.time())
+    return claims.path
+
+
+def _tokens(path: str, url: str | None, keyrings: Keyrings) -> dict[str, str]:
+    """Return the tokens to try, by what to call their links."""
+    if url is not None:
+        return {"link": token_of(url)}
+    tokens = {}
+    if keyrings.api:
+        tokens["link"] = ecb.seal(path, keyrings.api)
+    if keyrings.jwe:
+        tokens["sealed link"] = jwe.seal(
+            Claims(path, exp=time.time() + 60), keyrings.jwe
+        )
+    return tokens
 
 
 def _small_record(records: str) -> str:
@@ -235,7 +278,7 @@ def _records(records: str) -> Iterator[tuple[int, str]]:
                 yield os.stat(full).st_size, record
 
 
-def _record_is_served(site: Site, token: str, name: str) -> str:
+def _record_is_served(site: Site, kind: str, token: str, name: str) -> str:
     try:
         with box.asked(site, f"/{token}") as answer:
             status = answer.status
@@ -249,16 +292,16 @@ def _record_is_served(site: Site, token: str, name: str) -> str:
         ) from None
     if served is None:
         raise Misconfigured(
-            f"round trip: the link to {name!r} gets {status}; journalctl -u record-shim"
+            f"round trip: the {kind} to {name!r} gets {status}; journalctl -u record-shim"
             " -n 5 says whether the endpoint refused it"
         )
     if served != there:
         raise Misconfigured(
-            f"round trip: the link to {name!r} brings {served[0]} bytes that are not"
+            f"round trip: the {kind} to {name!r} brings {served[0]} bytes that are not"
             f" the {there[0]} of the file; does it change, or is another directory"
             " meant?"
         )
-    return f"round trip: a link brings {name!r}, {served[0]} bytes, same SHA-256"
+    return f"round trip: a {kind} brings {name!r}, {served[0]} bytes, same SHA-256"
 
 
 def _digest(file: IO[bytes] | http.client.HTTPResponse) -> tuple[int, str]:

@@ -1,16 +1,21 @@
 """The command record-shim: keys, links, configuration, and the box it runs on."""
 
+import math
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import click
 
-from . import __version__, ecb, installation
+from . import __version__, box, ecb, installation, jwe
 from .check import Finding, check_box
-from .errors import Misconfigured, Refused
-from .keys import Keyring, key_file, load_keyring, new_key, rotate
+from .claims import TIME_MAX, Claims, check_times
+from .errors import Misconfigured, Refused, utc
+from .keys import API, JWE, Keyring, Keyrings, load_keyrings, new_key, rotate
 from .paths import parse_internal_prefix, parse_path_prefix, record_name
 from .templates import (
     CACHE_DIR,
@@ -21,6 +26,7 @@ from .templates import (
     nginx_site,
     unit,
 )
+from .tokens import is_sealed, reader, token_of
 
 Command = Callable[..., Any]
 
@@ -43,12 +49,31 @@ def _key_file_option(command: Command) -> Command:
     return click.option(
         "--key-file",
         metavar="FILE",
-        help="The key file; without it, the one that SHIM_KEY_FILE names.",
+        help=(
+            f"The key file; without it, the one that {API} names, or {JWE} for a sealed"
+            " link, or this box's own."
+        ),
     )(command)
 
 
-def _load(path: str | None) -> Keyring:
-    return load_keyring(path or key_file(os.environ))
+def _load(path: str | None, variable: str) -> Keyrings:
+    """Return the keys of both formats, the one of `variable` from `path` if it is given.
+
+    Both, so that a key file of the other format is noticed.
+    """
+    files = {x: y for x, y in box.KEY_FILES.items() if os.access(y, os.R_OK)}
+    given = {variable: path} if path else {}
+    return load_keyrings({**files, **os.environ, **given})
+
+
+def _keyring(path: str | None, variable: str) -> Keyring:
+    keyrings = _load(path, variable)
+    keyring = keyrings.jwe if variable == JWE else keyrings.api
+    if not keyring:
+        raise Misconfigured(
+            f"no key file for this: set {variable} to the path of one, or give --key-file"
+        )
+    return keyring
 
 
 def _listen_option(command: Command) -> Command:
@@ -139,18 +164,78 @@ def _write_new(output: str, line: str) -> None:
 @commands.command()
 @click.argument("path")
 @click.option(
+    "--expires",
+    metavar="TIME",
+    help="Print a sealed token: for so long, such as 15m, 36h or 7d, or until then,"
+    " such as 2027-01-31T18:00:00Z.",
+)
+@click.option(
+    "--filename", metavar="NAME", help="What the download is called (with --expires)."
+)
+@click.option("--inline", is_flag=True, help="Play, not download (with --expires).")
+@click.option(
     "--base-url", metavar="URL", help="Print a whole link, not the token alone."
 )
 @_key_file_option
-def link(path: str, base_url: str | None, key_file: str | None) -> None:
-    """Print the token of the record at PATH, as the API writes it.
+def link(
+    path: str,
+    expires: str | None,
+    filename: str | None,
+    inline: bool,
+    base_url: str | None,
+    key_file: str | None,
+) -> None:
+    """Print the token of the record at PATH, as the API writes it, or a sealed one.
 
     \b
-    Example: record-shim link --base-url https://storage.example.com /300/a.mp3
+    Example: record-shim link --expires 7d --base-url https://storage.example.com /300/a.mp3
     """
-    token = ecb.seal(path, _load(key_file))
+    if expires is None:
+        if filename is not None or inline:
+            raise click.UsageError("--filename and --inline go with --expires")
+        token = ecb.seal(path, _keyring(key_file, API))
+    else:
+        claims = Claims(
+            path,
+            exp=_end(expires, time.time()),
+            filename=filename,
+            disposition="inline" if inline else None,
+        )
+        token = jwe.seal(claims, _keyring(key_file, JWE))
     record_name(path, _path_prefix())
     click.echo(token if base_url is None else f"{base_url.rstrip('/')}/{token}")
+
+
+_DURATION = re.compile(r"([1-9][0-9]{0,9})([smhd])")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)", re.ASCII)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _end(expires: str, now: float) -> int:
+    """Return the end that --expires names, in whole seconds since 1970.
+
+    A duration is rounded up. Raises Misconfigured.
+    """
+    if duration := _DURATION.fullmatch(expires):
+        end = math.ceil(now) + int(duration[1]) * _UNITS[duration[2]]
+    elif time := _TIME.fullmatch(expires):
+        zone = "+00:00" if time[2] == "Z" else time[2]
+        try:
+            end = int(datetime.fromisoformat(time[1] + zone).timestamp())
+        except ValueError:
+            raise Misconfigured(
+                f"--expires {expires!r}: there is no such time"
+            ) from None
+    else:
+        raise Misconfigured(
+            f"--expires {expires!r}: must be a duration such as 15m, 36h or 7d, or an ISO"
+            " 8601 time with its zone, such as 2027-01-31T18:00:00Z"
+        )
+    if end <= now:
+        raise Misconfigured(f"--expires {expires!r}: is in the past")
+    if end > TIME_MAX:
+        raise Misconfigured(f"--expires {expires!r}: is after the year 9999")
+    return end
 
 
 # a token may start with a dash, and even with -h
@@ -161,14 +246,26 @@ def link(path: str, base_url: str | None, key_file: str | None) -> None:
 @click.argument("token_or_link")
 @_key_file_option
 def open_(token_or_link: str, key_file: str | None) -> None:
-    """Print the path that a token or a whole link carries.
+    """Print the path that a token or a whole link carries; of a sealed one, all.
+
+    An expired link is shown too, but the exit status is 1.
 
     \b
     Example: record-shim open --key-file /etc/record-shim/key LINK
     """
-    path = ecb.opener(_load(key_file))(ecb.token_of(token_or_link))
-    record_name(path, _path_prefix())
-    click.echo(path)
+    token = token_of(token_or_link)
+    claims = reader(_load(key_file, JWE if is_sealed(token) else API))(token)
+    record_name(claims.path, _path_prefix())
+    click.echo(claims.path)
+    if claims.exp is not None:
+        click.echo(f"expires: {utc(claims.exp)}")
+    if claims.nbf is not None:
+        click.echo(f"not before: {utc(claims.nbf)}")
+    if claims.filename is not None:
+        click.echo(f"filename: {claims.filename}")
+    if claims.disposition is not None:
+        click.echo(f"disposition: {claims.disposition}")
+    check_times(claims, time.time())
 
 
 def _path_prefix() -> str:

@@ -1,5 +1,7 @@
 """Why a token is refused, one class a reason, and what is wrong with the configuration."""
 
+import time
+
 
 class Refused(Exception):
     """A token that does not open, or a path that may not be served.
@@ -56,6 +58,62 @@ class SegmentTooLong(Refused):
 
 class OutsidePrefix(Refused):
     reason = "path is not below SHIM_PATH_PREFIX"
+
+
+class TokenTooLong(Refused):
+    reason = "token is longer than a request line may be"
+
+
+class NoApiKey(Refused):
+    reason = "token of the API's format, and SHIM_KEY_FILE is not set"
+
+
+class NoJweKey(Refused):
+    reason = "sealed token, and SHIM_JWE_KEY_FILE is not set"
+
+
+class NotCompact(Refused):
+    reason = "not a JWE in compact serialization for alg dir (RFC 7516 section 7.1)"
+
+
+class BadHeader(Refused):
+    reason = 'JWE header is not {"alg":"dir","enc":"A256GCM"}'
+
+
+class NotAuthentic(Refused):
+    reason = "not sealed with one of the keys, or changed since"
+
+
+class BadClaim(Refused):
+    """A claim (RFC 7519) that is missing, or not what it should be."""
+
+    reason = "a claim is wrong"
+
+    def __init__(self, claim: str, problem: str) -> None:
+        self.reason = f"claim {claim}: {problem}"
+
+
+class NotYetValid(Refused):
+    """A token before its time; `nbf` is in seconds since 1970."""
+
+    reason = "not valid yet"
+
+    def __init__(self, nbf: float) -> None:
+        self.reason = f"not valid before {utc(nbf)}"
+
+
+class Expired(Refused):
+    """A token that is sound, but over; `exp` is in seconds since 1970."""
+
+    reason = "expired"
+
+    def __init__(self, exp: float) -> None:
+        self.reason = f"expired since {utc(exp)}"
+
+
+def utc(seconds: float) -> str:
+    """Return a time in seconds since 1970 as RFC 3339 writes it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class Misconfigured(RuntimeError):

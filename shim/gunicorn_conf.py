@@ -21,7 +21,8 @@ workers = len(os.sched_getaffinity(0))
 # a wrong key or setting stops gunicorn at its start, and workers share the memory
 preload_app = True
 
-# the longest token has 5464 characters; gunicorn's default line ends at 4094
+# the longest token has 8000 characters; gunicorn's default line ends at 4094, and 8190
+# is the most it takes
 limit_request_line = 8190
 
 # a root shell's tool (gunicornc): one more thing that listens, and nobody needs it

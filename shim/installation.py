@@ -16,17 +16,18 @@ from pathlib import Path
 
 from . import box
 from .errors import Misconfigured
-from .keys import load_keyring, new_key
+from .keys import API, load_keyrings, new_key
 from .paths import parse_internal_prefix
 from .site import Directive, Site, cache_directory, find_site, listens_on
 from .templates import CACHE_DIR, UNITS, nginx_site, parse_listen, unit
 
-DIRECTORY = os.path.dirname(box.KEY_FILE)
 # what install wrote, for `sha256sum -c`: a file that no longer matches was edited
-MANIFEST = f"{DIRECTORY}/installed"
+MANIFEST = f"{box.DIRECTORY}/installed"
 DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
-DEFAULT_SITE_KEPT = f"{DIRECTORY}/default-site"
+DEFAULT_SITE_KEPT = f"{box.DIRECTORY}/default-site"
 
+# only where there is no key at all: a key is what makes its format open
+_FRESH_KEY = box.KEY_FILES[API]
 _SETTINGS_TEXT = """\
 # Settings of record-shim: NAME=VALUE, one a line. The README lists the SHIM_ variables.
 # Then: systemctl restart record-shim
@@ -69,8 +70,8 @@ def install(
             f"--records {records!r}: no such directory; make it, or mount it, first"
         )
     _check_environment(records)
-    if os.path.lexists(box.KEY_FILE):
-        load_keyring(box.KEY_FILE)
+    if box.key_files():
+        load_keyrings(box.key_files())
     config, _ = box.nginx_config()
     _check_port(config, listen)
 
@@ -94,8 +95,8 @@ def install(
     if dry_run:
         for path, text in changes.items():
             yield from _difference(path, _read(path) or "", text)
-        if not os.path.lexists(box.KEY_FILE):
-            yield f"{box.KEY_FILE}: a fresh key would be made"
+        if not box.key_files():
+            yield f"{_FRESH_KEY}: a fresh key would be made"
         if _is_default_site_untouched():
             yield f"{DEFAULT_SITE}: would be moved to {DEFAULT_SITE_KEPT}"
         yield "nothing was changed (--dry-run)"
@@ -133,9 +134,9 @@ def uninstall(*, purge: bool) -> Iterator[str]:
     if cache_directory(box.nginx_config()[0]) is None:
         shutil.rmtree(CACHE_DIR, ignore_errors=True)
     with contextlib.suppress(OSError):
-        os.rmdir(DIRECTORY)
-    if os.path.lexists(box.KEY_FILE):
-        yield f"{box.KEY_FILE}: kept; uninstall --purge removes it"
+        os.rmdir(box.DIRECTORY)
+    for path in box.key_files().values():
+        yield f"{path}: kept; uninstall --purge removes it"
 
 
 def forget() -> str:
@@ -236,13 +237,13 @@ def _carry_out(
     with contextlib.ExitStack() as undo:
         # undone last, when the files are back
         undo.callback(_as_before, was_active, units_changed)
-        if not os.path.isdir(DIRECTORY):
-            os.mkdir(DIRECTORY, 0o755)
-            undo.callback(os.rmdir, DIRECTORY)
-        if not os.path.lexists(box.KEY_FILE):
+        if not os.path.isdir(box.DIRECTORY):
+            os.mkdir(box.DIRECTORY, 0o755)
+            undo.callback(os.rmdir, box.DIRECTORY)
+        if not box.key_files():
             quiet = False
-            _write(box.KEY_FILE, new_key(), undo, 0o600)
-            yield f"{box.KEY_FILE}: a fresh key; give it to the API, or put the API's here"
+            _write(_FRESH_KEY, new_key(), undo, 0o600)
+            yield f"{_FRESH_KEY}: a fresh key; give it to the API, or put the API's here"
         for path, text in changes.items():
             quiet = False
             if path in backups:
@@ -379,8 +380,8 @@ def _leftovers(recorded: dict[str, str], purge: bool) -> Iterator[str]:
         purge or recorded.get(box.SETTINGS) == _sha256(settings)
     ):
         yield box.SETTINGS
-    if purge and os.path.lexists(box.KEY_FILE):
-        yield box.KEY_FILE
+    if purge:
+        yield from box.key_files().values()
     if os.path.lexists(MANIFEST):
         yield MANIFEST
 

@@ -2,15 +2,22 @@
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import secrets
 import stat
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from .errors import Misconfigured
 
 KEY_BYTES = 32
+API, JWE = "SHIM_KEY_FILE", "SHIM_JWE_KEY_FILE"
+# the systemd credential that stands in for each
+CREDENTIALS = {API: "key", JWE: "jwe-key"}
+# what the unit's SetCredential= gives when there is no file for LoadCredential=
+NO_CREDENTIAL = b"none"
 
 Keyring = tuple[bytes, ...]
 
@@ -20,16 +27,55 @@ _BASE64URL = re.compile(rb"[A-Za-z0-9_-]{43}=?")
 _TEXT = re.compile(rb"[!-~][ -~]{30}[!-~]")
 
 
-def key_file(environ: Mapping[str, str]) -> str:
-    """Return the path of the key file: SHIM_KEY_FILE, else the systemd credential `key`.
+class Keyrings(NamedTuple):
+    """The keys of either token format; a format without keys does not open."""
 
-    Raises Misconfigured when neither is set. Source: systemd.exec(5), "Credentials".
+    api: Keyring
+    jwe: Keyring
+
+
+def key_file(environ: Mapping[str, str], variable: str) -> str | None:
+    """Return the path of the key file that `variable`, one of CREDENTIALS, names.
+
+    Without it, it is the systemd credential, if there is one. Source: systemd.exec(5),
+    "Credentials".
     """
-    if path := environ.get("SHIM_KEY_FILE"):
+    if path := environ.get(variable):
         return path
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
-        return os.path.join(directory, "key")
-    raise Misconfigured("no key file: set SHIM_KEY_FILE to the path of one")
+        path = os.path.join(directory, CREDENTIALS[variable])
+        if os.path.exists(path) and not _is_no_credential(path):
+            return path
+    return None
+
+
+def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
+    """Return the keys of the formats for which `environ` names a key file.
+
+    Raises Misconfigured when it names none, when a key file is wrong, or when a key is
+    in both.
+    """
+    files = {variable: key_file(environ, variable) for variable in CREDENTIALS}
+    if not any(files.values()):
+        raise Misconfigured(
+            f"no key file: set {API} to the path of one, {JWE} for sealed links"
+        )
+    keyrings = Keyrings(*(load_keyring(x) if x else () for x in files.values()))
+    # what one format gives away about a key must not touch the other
+    if set(keyrings.api) & set(keyrings.jwe):
+        raise Misconfigured(
+            f"key file {files[JWE]!r}: it shares a key with {files[API]!r}, but the API's"
+            " format and sealed links need keys of their own; make one with"
+            " record-shim keygen"
+        )
+    return keyrings
+
+
+def _is_no_credential(path: str) -> bool:
+    # whatever else is wrong with the file is for load_keyring to say
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read() == NO_CREDENTIAL
+    return False
 
 
 def load_keyring(path: str) -> Keyring:

@@ -79,14 +79,13 @@ def plain_record(record: str) -> str:
     return f"/{record}/".encode().decode("latin-1")
 
 
-def content_disposition(record: str, disposition: str) -> str:
-    """Return the Content-Disposition value under which `record` keeps its own name.
+def content_disposition(name: str, disposition: str) -> str:
+    """Return the Content-Disposition value under which a file is called `name`.
 
     `filename` is ASCII without quotes, backslashes and percent signs, which browsers
     read differently; where that changes the name, `filename*` (RFC 8187) has it whole.
     Source: RFC 6266, section 4 and appendix D.
     """
-    name = record.rpartition("/")[2]
     plain = _NOT_IN_QUOTED_STRING.sub("_", name)
     options = {"filename": f'"{plain}"'}
     if plain != name:

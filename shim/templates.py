@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from .ecb import TOKEN_MAX
+from . import ecb, jwe
 from .errors import Misconfigured
 
 UNITS = ("record-shim.socket", "record-shim.service")
@@ -20,7 +20,8 @@ CACHE_TIME = "10m"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _QUOTABLE_PATH = re.compile(r'/[^"\\$\x00-\x1f\x7f]*')
-_TIME = re.compile(r"[1-9][0-9]{0,4}[smh]")
+_TIME = re.compile(r"([1-9][0-9]{0,4})([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~/@+-]+")
 
 
@@ -37,19 +38,15 @@ def nginx_site(
 ) -> str:
     """Return the nginx site, for nginx's http level.
 
-    With `cache_time`, such as 10m, it is the form that remembers opened tokens. Raises Misconfigured when a value is not what it should be, or could end up as more
-    than a value in nginx's eyes.
+    With `cache_time`, such as 10m, it is the form that remembers opened tokens. Raises
+    Misconfigured when a value is not what it should be, or could end up as more than a
+    value in nginx's eyes.
     """
     parse_listen(listen)
     if server_name != "_" and not _HOST_NAME.fullmatch(server_name):
         raise Misconfigured(
             f"--server-name {server_name!r}: must be a host name, such as"
             " storage.example.com"
-        )
-    if cache_time is not None and not _TIME.fullmatch(cache_time):
-        raise Misconfigured(
-            f"--cache-time {cache_time!r}: must be a number of seconds, minutes or hours,"
-            " such as 90s, 10m or 1h"
         )
     return _render(
         "nginx/record-shim.conf",
@@ -59,8 +56,10 @@ def nginx_site(
         socket=_check_path("--socket", socket, _PLAIN_PATH),
         log_dir=_check_path("--log-dir", log_dir, _PLAIN_PATH).rstrip("/"),
         internal_prefix=internal_prefix,
-        token_max=TOKEN_MAX,
+        api_token_max=ecb.TOKEN_MAX,
+        jwe_token_max=jwe.TOKEN_MAX,
         cache_time=cache_time,
+        cache_seconds=_seconds(cache_time) if cache_time else 0,
         cache_dir=_check_path("--cache-dir", cache_dir, _PLAIN_PATH).rstrip("/"),
     )
 
@@ -98,6 +97,16 @@ def parse_listen(listen: str) -> tuple[str | None, int]:
             f"--listen {listen!r}: must be PORT or ADDR:PORT, such as 127.0.0.1:8080"
         )
     return address or None, int(port)
+
+
+def _seconds(cache_time: str) -> int:
+    time = _TIME.fullmatch(cache_time)
+    if not time:
+        raise Misconfigured(
+            f"--cache-time {cache_time!r}: must be a number of seconds, minutes or hours,"
+            " such as 90s, 10m or 1h"
+        )
+    return int(time[1]) * _SECONDS[time[2]]
 
 
 def _render(name: str, **values: object) -> str:

@@ -139,6 +139,7 @@ def running(
     port: int,
     *,
     key: str | None = None,
+    jwe_key: str | None = None,
     page: str = "",
     static_port: int | None = None,
     settings: dict[str, str] | None = None,
@@ -147,9 +148,10 @@ def running(
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
-    With `cache_time`, nginx remembers opened tokens for so long; `reuseport` shares the connections evenly
-    among its workers. `page` makes a front page for the stack; `static_port` serves the same files
-    statically beside it. Raises StackError when something does not start.
+    A key that is not given is made. With `cache_time`, nginx remembers opened tokens for
+    so long; `reuseport` shares the connections evenly among its workers. `page` makes a
+    front page for the stack; `static_port` serves the same files statically beside it.
+    Raises StackError when something does not start.
     """
     _check_port(port)
     if not shutil.which("nginx"):
@@ -166,13 +168,17 @@ def running(
             for name, value in os.environ.items()
             if not name.startswith(("SHIM_", "GUNICORN_"))
         }
-        environ |= {"SHIM_KEY_FILE": str(root / "key")} | (settings or {})
+        environ |= {
+            "SHIM_KEY_FILE": str(root / "key"),
+            "SHIM_JWE_KEY_FILE": str(root / "jwe-key"),
+        } | (settings or {})
         stack = Stack(root, port, environ, static_port, cache_time)
-        if key is None:
-            stack.command("keygen", "--output", str(root / "key"))
-        else:
-            (root / "key").touch(0o600)
-            (root / "key").write_text(key)
+        for name, text in (("key", key), ("jwe-key", jwe_key)):
+            if text is None:
+                stack.command("keygen", "--output", str(root / name))
+            else:
+                (root / name).touch(0o600)
+                (root / name).write_text(text)
         for path, content in recordings.items():
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import pytest
 from conftest import VECTORS
 from flask.testing import FlaskClient
 
-from shim import create_app, errors
+from shim import app, create_app, errors
 
 GOOD = VECTORS["opens"][0]
 REFUSED = VECTORS["refused"][10]["token"]
@@ -75,6 +75,23 @@ def test_a_failure_logs_no_token(
     assert answer.status_code == 500
     assert caplog.messages == ["failed: ValueError, request 0123abcd"]
     assert GOOD["token"] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("now", "cache_seconds", "lifetime"),
+    [
+        (100.0, 0, (100, 99)),
+        (100.9, 0, (100, 99)),
+        (100.9, 30, (130, 69)),
+        (199.0, 600, (199, 0)),
+        (199.9, 600, (199, 0)),
+    ],
+)
+def test_the_last_second_of_an_answer_and_its_max_age_end_before_the_link(
+    now: float, cache_seconds: int, lifetime: tuple[int, int]
+) -> None:
+    assert app.lifetime(200, now, cache_seconds) == lifetime
+    assert app.lifetime(200.5, now, cache_seconds) == lifetime
 
 
 def test_no_key_no_endpoint() -> None:

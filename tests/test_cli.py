@@ -3,17 +3,21 @@ import os
 import re
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from conftest import TEST_KEY, VECTORS
+from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS
 from stack import BIN, free_port
+from tampering import encrypt_claims
 
-from shim import __version__, ecb
+from shim import __version__, box, ecb, jwe
 from shim.cli import main
 from shim.templates import nginx_site
 
 GOOD = VECTORS["opens"][0]
+MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+KEY = bytes.fromhex(TEST_JWE_KEY)
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def assert_one_line(result: tuple[int, str, str], message: str) -> None:
     assert re.fullmatch(r"record-shim: [^\n]+\n", err)
     assert message in err
     assert TEST_KEY not in err
+    assert TEST_JWE_KEY not in err
 
 
 def test_version(run) -> None:
@@ -128,6 +133,160 @@ def test_link_and_open(run, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     escaped = link.replace("=", "%3D") + "?download=1"
     for token in (GOOD["token"], link, escaped):
         assert run("open", token) == (0, GOOD["path"] + "\n", "")
+
+
+def sealed(run, *options: str) -> str:
+    status, out, err = run("link", MP3, *options)
+    assert (status, err) == (0, "")
+    return out.strip()
+
+
+def shown(run, *args: str) -> dict[str, str]:
+    """Return what `record-shim open` prints of a sealed link."""
+    status, out, err = run("open", *args)
+    assert (status, err) == (0, "")
+    path, *lines = out.splitlines()
+    return {"path": path} | dict(line.split(": ", 1) for line in lines)
+
+
+def test_a_sealed_link_and_what_is_in_it(run, jwe_key_file: Path) -> None:
+    key = ("--key-file", str(jwe_key_file))
+    url = ("--base-url", "https://storage.example.com/x/")
+    link = sealed(run, "--expires=2099-12-31T23:59:59+01:00", *key, *url)
+    assert link.startswith("https://storage.example.com/x/ey")
+    assert shown(run, link, *key) == {"path": MP3, "expires": "2099-12-31T22:59:59Z"}
+    options = ("--filename=Звонок: 1.mp3", "--inline", *key)
+    link = sealed(run, "--expires=2099-12-31T23:59Z", *options)
+    assert shown(run, f"{link}?x=1", *key) == {
+        "path": MP3,
+        "expires": "2099-12-31T23:59:00Z",
+        "filename": "Звонок: 1.mp3",
+        "disposition": "inline",
+    }
+    token = encrypt_claims(KEY, {"path": MP3, "exp": 4e9, "nbf": 0.5, "iss": "api"})
+    assert shown(run, token, *key) == {
+        "path": MP3,
+        "expires": "2096-10-02T07:06:40Z",
+        "not before": "1970-01-01T00:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [("2s", 2), ("15m", 900), ("36h", 129_600), ("7d", 604_800)],
+)
+def test_durations(run, jwe_key_file: Path, duration: str, seconds: int) -> None:
+    before = time.time()
+    token = sealed(run, f"--expires={duration}", f"--key-file={jwe_key_file}")
+    after = time.time()
+    exp = jwe.opener((KEY,))(token).exp
+    assert exp == int(exp)
+    assert before + seconds <= exp < after + seconds + 1
+
+
+def test_an_expired_link_is_shown_and_fails(run, jwe_key_file: Path) -> None:
+    token = encrypt_claims(KEY, {"path": MP3, "exp": 1_764_000_000})
+    status, out, err = run("open", token, "--key-file", str(jwe_key_file))
+    assert status == 1
+    assert out == f"{MP3}\nexpires: 2025-11-24T16:00:00Z\n"
+    assert err == "record-shim: expired since 2025-11-24T16:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        *(
+            (f"--expires={text}", f"--expires {text!r}: must be a duration such as 15m")
+            for text in ("", "7", "7w", "0d", "-7d", "1.5h", "7D", " 7d", "7d\n", "٧d")
+        ),
+        *(
+            (f"--expires={text}", "must be a duration such as 15m")
+            for text in (
+                "2099-12-31",
+                "2099-12-31T23:59:59",
+                "2099-12-31 23:59Z",
+                "2099-W01-1T00:00Z",
+            )
+        ),
+        ("--expires=2099-02-30T00:00Z", "there is no such time"),
+        ("--expires=2099-12-31T00:00+25:00", "there is no such time"),
+        ("--expires=2020-01-01T00:00Z", "is in the past"),
+        ("--expires=0001-01-01T00:00Z", "is in the past"),
+        ("--expires=9999-12-31T23:59-05:00", "is after the year 9999"),
+        ("--expires=9999999999d", "is after the year 9999"),
+        ("--filename=a/b.mp3", "claim filename: "),
+        ("--filename=", "claim filename: "),
+        ("--filename=\udcff.mp3", "claim filename: "),
+    ],
+)
+def test_a_sealed_link_that_cannot_be_made(
+    run, jwe_key_file: Path, option: str, message: str
+) -> None:
+    key = f"--key-file={jwe_key_file}"
+    assert_one_line(run("link", MP3, key, "--expires=1h", option), message)
+
+
+@pytest.mark.parametrize("option", ["--inline", "--filename=a.mp3"])
+def test_what_goes_with_an_end(run, key_file: Path, option: str) -> None:
+    status, out, err = run("link", MP3, f"--key-file={key_file}", option)
+    assert (status, out) == (2, "")
+    assert "go with --expires" in err
+
+
+def test_the_key_file_of_the_other_format_is_noticed(
+    run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [f"'{key_file}'", "shares a key with"]
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
+    token = sealed(run, "--expires=1h")
+    for args in (
+        ("link", MP3, "--expires=1h", f"--key-file={key_file}"),
+        ("link", MP3, f"--key-file={jwe_key_file}"),
+        ("open", token, f"--key-file={key_file}"),
+        ("open", GOOD["token"], f"--key-file={jwe_key_file}"),
+    ):
+        result = run(*args)
+        for message in both:
+            assert_one_line(
+                result, message.replace(str(key_file), args[-1].partition("=")[2])
+            )
+
+
+def test_a_format_without_a_key(
+    run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
+    token = sealed(run, "--expires=1h")
+    assert_one_line(run("link", MP3), "set SHIM_KEY_FILE")
+    assert_one_line(run("open", GOOD["token"]), "SHIM_KEY_FILE is not set")
+    monkeypatch.delenv("SHIM_JWE_KEY_FILE")
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    assert_one_line(run("link", MP3, "--expires=1h"), "set SHIM_JWE_KEY_FILE")
+    assert_one_line(run("open", token), "SHIM_JWE_KEY_FILE is not set")
+
+
+def test_the_boxs_own_keys_are_used_without_being_named(
+    run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"SHIM_KEY_FILE": str(key_file), "SHIM_JWE_KEY_FILE": str(jwe_key_file)}
+    monkeypatch.setattr(box, "KEY_FILES", files)
+    assert run("link", GOOD["path"]) == (0, GOOD["token"] + "\n", "")
+    assert shown(run, sealed(run, "--expires=1h"))["path"] == MP3
+    wrong = run("link", MP3, "--expires=1h", f"--key-file={key_file}")
+    assert_one_line(wrong, "shares a key with")
+
+
+def test_rotation_of_a_key_for_sealed_links(run, jwe_key_file: Path) -> None:
+    key = f"--key-file={jwe_key_file}"
+    old = sealed(run, "--expires=1h", key)
+    assert run("keygen", "--rotate", str(jwe_key_file)) == (0, "", "")
+    new = sealed(run, "--expires=1h", key)
+    for token in (old, new):
+        assert shown(run, token, key)["path"] == MP3
+    jwe_key_file.write_text(jwe_key_file.read_text().splitlines()[0])
+    assert shown(run, new, key)["path"] == MP3
+    assert_one_line(run("open", old, key), "not sealed with one of the keys")
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])

@@ -50,6 +50,20 @@ def test_a_bad_key_or_setting_keeps_it_from_starting(
     assert not (tmp_path / "socket").exists()
 
 
+def test_a_key_for_both_formats_keeps_it_from_starting(
+    tmp_path: Path, key_file: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.touch(0o600)
+    copy.write_text(TEST_KEY.upper())
+    keys = {"SHIM_KEY_FILE": str(key_file), "SHIM_JWE_KEY_FILE": str(copy)}
+    result = gunicorn(tmp_path, **keys)
+    assert result.returncode == 1
+    [line] = [x for x in result.stderr.splitlines() if x and "[INFO]" not in x]
+    assert f"'{copy}': it shares a key with '{key_file}'" in line
+    assert TEST_KEY not in line.lower()
+
+
 def settings(tmp_path: Path, key_file: Path, *args: str, **environ: str) -> dict:
     environ = {"SHIM_KEY_FILE": str(key_file)} | environ
     output = gunicorn(tmp_path, "--print-config", *args, **environ).stdout

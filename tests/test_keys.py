@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shim.errors import Misconfigured
+from shim.keys import API, JWE, load_keyring, load_keyrings
 from shim.keys import key_file as find_key_file
-from shim.keys import load_keyring
 
 KEY = bytes(range(200, 232))
 TEXT = b"correct horse battery staple 32!"
@@ -86,9 +86,32 @@ def test_a_key_file_that_is_none(tmp_path: Path) -> None:
         load_keyring(str(tmp_path / "fifo"))
 
 
-def test_where_the_key_file_is_looked_for() -> None:
-    credentials = {"CREDENTIALS_DIRECTORY": "/run/credentials/x"}
-    assert find_key_file(credentials) == "/run/credentials/x/key"
-    assert find_key_file(credentials | {"SHIM_KEY_FILE": "/k"}) == "/k"
-    with pytest.raises(Misconfigured, match="SHIM_KEY_FILE"):
-        find_key_file({})
+def test_where_the_key_files_are_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(KEY)
+    (tmp_path / "jwe-key").write_bytes(b"none")  # the unit's SetCredential=
+    credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert find_key_file(credentials, API) == f"{tmp_path}/key"
+    assert find_key_file(credentials, JWE) is None
+    assert find_key_file(credentials | {JWE: "/k"}, JWE) == "/k"
+    (tmp_path / "key").unlink()
+    assert find_key_file(credentials, API) is None
+    assert find_key_file({API: "/k", JWE: ""}, JWE) is None
+
+
+def test_which_formats_have_keys(tmp_path: Path) -> None:
+    api = {API: write(tmp_path / "key", KEY)}
+    jwe = {JWE: write(tmp_path / "jwe-key", TEXT)}
+    assert load_keyrings(api) == ((KEY,), ())
+    assert load_keyrings(jwe) == ((), (TEXT,))
+    assert load_keyrings(api | jwe) == ((KEY,), (TEXT,))
+    with pytest.raises(Misconfigured, match=f"no key file: set {API}"):
+        load_keyrings({})
+
+
+def test_no_key_is_for_both_formats(tmp_path: Path) -> None:
+    api = {API: write(tmp_path / "key", KEY.hex().encode() + b"\n" + TEXT)}
+    # written otherwise, and not the first: the same key still
+    other = base64.b64encode(bytes(32)) + b"\n" + base64.b64encode(TEXT)
+    jwe = {JWE: write(tmp_path / "jwe-key", other)}
+    with pytest.raises(Misconfigured, match=r"jwe-key': it shares a key with .*/key'"):
+        load_keyrings(api | jwe)

@@ -1,0 +1,301 @@
+import json
+
+import pytest
+import tampering
+from conftest import LONG, TEST_JWE_KEY, TEST_KEY, VECTORS
+from hypothesis import given
+from hypothesis import strategies as st
+from test_ecb import SEGMENT
+
+from shim import errors, jwe
+from shim.claims import TIME_MAX, Claims, check_times
+
+KEY = bytes.fromhex(TEST_JWE_KEY)
+OTHER_KEY = bytes.fromhex(VECTORS["other_key_hex"])
+GOOD = {"path": "/300/a.mp3", "exp": 4_000_000_000}
+FULL = Claims("/300/й.mp3", 4_000_000_000, 1_000_000_000, 'Звонок "1".mp3', "inline")
+open_token = jwe.opener((KEY,))
+
+
+def encrypt(claims: object, **options: object) -> str:
+    return tampering.encrypt_claims(KEY, claims, **options)
+
+
+def test_the_example_of_the_rfc_form() -> None:
+    """The parts are those of RFC 7516, section 7.1, and dir leaves the second empty."""
+    header, encrypted_key, iv, ciphertext, tag = jwe.seal(FULL, (KEY,)).split(".")
+    assert json.loads(tampering.raw_parts(header)[0]) == tampering.HEADER
+    assert encrypted_key == ""
+    assert [len(x) for x in tampering.raw_parts(f"{iv}.{tag}")] == [12, 16]
+    assert "=" not in ciphertext
+
+
+def test_what_was_sealed_opens() -> None:
+    assert open_token(jwe.seal(FULL, (KEY,))) == FULL
+    least = Claims("/300/a.mp3", exp=1.5)
+    assert open_token(jwe.seal(least, (KEY,))) == least
+
+
+@given(st.lists(SEGMENT, min_size=1, max_size=12), SEGMENT, st.integers(0, TIME_MAX))
+def test_any_path_and_name_can_be_sealed(
+    segments: list[str], filename: str, exp: int
+) -> None:
+    claims = Claims("/" + "/".join(segments), exp, filename=filename)
+    assert open_token(jwe.seal(claims, (KEY,))) == claims
+
+
+def test_no_two_tokens_are_alike() -> None:
+    """A nonce that is used twice under GCM gives the key's other messages away."""
+    tokens = {jwe.seal(FULL, (KEY,)) for _ in range(1000)}
+    assert len({token.split(".")[2] for token in tokens}) == 1000
+
+
+def test_the_first_key_seals_and_all_open() -> None:
+    token = jwe.seal(FULL, (OTHER_KEY, KEY))
+    assert jwe.opener((KEY, OTHER_KEY))(token) == FULL
+    with pytest.raises(errors.NotAuthentic):
+        open_token(token)
+
+
+def test_the_longest_token_opens_and_one_that_is_longer_does_not() -> None:
+    assert open_token(jwe.seal(Claims(LONG, exp=1), (KEY,))).path == LONG
+    quotes = "/".join(['"' * 255] * 16)
+    with pytest.raises(errors.TokenTooLong):
+        jwe.seal(Claims(quotes, exp=1), (KEY,))
+    rest = len(encrypt(GOOD | {"x": ""}))
+    fitting = encrypt(GOOD | {"x": "x" * ((jwe.TOKEN_MAX - rest) * 3 // 4)})
+    assert jwe.TOKEN_MAX - 3 < len(fitting) <= jwe.TOKEN_MAX
+    assert open_token(fitting).path == GOOD["path"]
+    with pytest.raises(errors.TokenTooLong):
+        open_token(encrypt(GOOD | {"x": "x" * jwe.TOKEN_MAX}))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "dir", "enc": "A256GCM", "typ": "JWT"},
+        {"alg": "dir", "enc": "A256GCM", "kid": "2026"},
+        b' { "enc" : "A256GCM", "alg":"\\u0064ir"}\n',
+    ],
+)
+def test_headers_that_mean_the_same(header: object) -> None:
+    assert open_token(encrypt(GOOD, header=header)).path == GOOD["path"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "dir"},
+        {"enc": "A256GCM"},
+        {"alg": "none", "enc": "A256GCM"},
+        {"alg": "A256KW", "enc": "A256GCM"},
+        {"alg": "DIR", "enc": "A256GCM"},
+        {"alg": "dir", "enc": "A128GCM"},
+        {"alg": "dir", "enc": "A256CBC-HS512"},
+        {"alg": ["dir"], "enc": "A256GCM"},
+        *(
+            tampering.HEADER | extra
+            for extra in (
+                {"zip": "DEF"},
+                {"crit": ["exp"], "exp": 1},
+                {"crit": []},
+                {"cty": "JWT"},
+                {"typ": "JOSE"},
+                {"typ": None},
+                {"kid": 7},
+                {"apu": "x"},
+                {"jwk": {"kty": "oct", "k": "AA"}},
+                {"jku": "https://example.com/keys"},
+                {"x5u": "https://example.com/keys"},
+                {"p2c": 1_000_000_000},
+                {"b64": False},
+                {"exp": 1},
+                {"": ""},
+            )
+        ),
+        b'{"alg":"dir","enc":"A256GCM","alg":"dir"}',
+        b'{"alg":"dir","enc":"A256GCM"}{}',
+        b'\xef\xbb\xbf{"alg":"dir","enc":"A256GCM"}',
+        '{"alg":"dir","enc":"A256GCM"}'.encode("utf-16"),
+        b"[" * 5000,
+        b"[]",
+        b"null",
+        b"",
+        b"\xff",
+    ],
+)
+def test_a_header_that_could_mean_anything_else(header: object) -> None:
+    with pytest.raises(errors.BadHeader):
+        open_token(encrypt(GOOD, header=header))
+
+
+@pytest.mark.parametrize("claim", ["iss", "sub", "jti", "iat", "path_"])
+def test_claims_that_say_nothing_to_a_box(claim: str) -> None:
+    assert open_token(encrypt(GOOD | {claim: "x"})) == Claims(**GOOD)
+
+
+WRONG_CLAIMS = {
+    "exp": [None, "4000000000", True, -1, TIME_MAX + 1, [], {}, 10**400],
+    "nbf": [None, "0", False, -0.5, TIME_MAX + 1, 10**400],
+    "path": [None, 1, ["/300/a.mp3"], {"/300/a.mp3": 1}],
+    "filename": [
+        *(None, 1, [], "", "a/b.mp3", "/", ".hidden", "..", "a\0", "a\r\nX-Evil: 1"),
+        *("a\x7f", "a\x85b", "\ud800", "x" * 256, "й" * 128),
+    ],
+    "disposition": [None, 1, "", "Inline", "form-data", "inline; x", ["inline"]],
+    "aud": ["storage.example.com", [], None],
+}
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [(claim, value) for claim, values in WRONG_CLAIMS.items() for value in values],
+)
+def test_a_claim_that_is_wrong_is_named(claim: str, value: object) -> None:
+    with pytest.raises(errors.BadClaim, match=rf"^claim {claim}: [^\n]+\Z"):
+        open_token(encrypt(GOOD | {claim: value}))
+
+
+@pytest.mark.parametrize("claim", ["path", "exp"])
+def test_a_claim_that_is_missing_is_named(claim: str) -> None:
+    rest = {key: value for key, value in GOOD.items() if key != claim}
+    with pytest.raises(errors.BadClaim, match=f"^claim {claim}: "):
+        open_token(encrypt(rest))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"path"',
+        b'{"path":"/a.mp3","exp":4000000000',
+        b'{"path":"/a.mp3","path":"/b.mp3","exp":4000000000}',
+        b'{"path":"/a.mp3","exp":1,"\\u0065xp":4000000000}',
+        b'{"path":"/\xff.mp3","exp":4000000000}',
+        '{"path":"/a.mp3","exp":4000000000}'.encode("utf-16"),
+        b'{"path":"/a.mp3","exp":' + b"9" * 5000 + b"}",
+        b'{"x":' * 1000,
+    ],
+)
+def test_a_text_that_holds_no_claims(text: bytes) -> None:
+    with pytest.raises(errors.BadClaim, match=r"^claim set: "):
+        open_token(encrypt(text))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1"])
+def test_a_time_that_is_none(number: str) -> None:
+    text = f'{{"path":"/a.mp3","exp":{number}}}'
+    with pytest.raises(errors.BadClaim, match=r"^claim exp: "):
+        open_token(encrypt(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/300/../x", errors.DotSegment),
+        ("/.htpasswd", errors.DotSegment),
+        ("/300/", errors.Directory),
+        ("/", errors.Empty),
+        ("", errors.Empty),
+        ("/300/a.mp3\0", errors.ControlCharacter),
+        ("/300/a\r\nX-Evil: 1", errors.ControlCharacter),
+        ("/\ud800.mp3", errors.NotUtf8),
+        ("/" + "x" * 256, errors.SegmentTooLong),
+        ("/x" * 2048, errors.PathTooLong),
+    ],
+)
+def test_the_rules_for_paths_are_the_same(path: str, reason: type) -> None:
+    with pytest.raises(reason):
+        open_token(encrypt(GOOD | {"path": path}))
+    with pytest.raises(reason):
+        jwe.seal(Claims(path, exp=1), (KEY,))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        Claims("/a.mp3"),
+        Claims("/a.mp3", exp=TIME_MAX + 1),
+        Claims("/a.mp3", exp=1, filename="a/b"),
+        Claims("/a.mp3", exp=1, filename="\udcff"),
+        Claims("/a.mp3", exp=1, disposition="x"),
+    ],
+)
+def test_nothing_is_sealed_that_would_not_open(claims: Claims) -> None:
+    with pytest.raises(errors.BadClaim):
+        jwe.seal(claims, (KEY,))
+
+
+@pytest.mark.parametrize(
+    ("now", "error"),
+    [
+        (99.999, errors.NotYetValid),
+        (100, None),
+        (199.999, None),
+        (200, errors.Expired),
+        (1e12, errors.Expired),
+    ],
+)
+def test_a_token_is_valid_from_nbf_until_just_before_exp(
+    now: float, error: type | None
+) -> None:
+    claims = Claims("/a.mp3", exp=200, nbf=100)
+    if error is None:
+        check_times(claims, now)
+        return
+    with pytest.raises(error, match=r"1970-01-01T00:0[13]:[24]0Z"):
+        check_times(claims, now)
+
+
+def assert_refused(tokens: object) -> int:
+    count = 0
+    for count, token in enumerate(tokens, 1):  # noqa: B007
+        with pytest.raises(errors.Refused):
+            open_token(token)
+    return count
+
+
+def test_every_single_bit_change_is_refused() -> None:
+    token = jwe.seal(FULL, (KEY,))
+    assert assert_refused(tampering.bits_of_the_text(token)) == 8 * len(token)
+    size = sum(map(len, tampering.raw_parts(token)))
+    assert assert_refused(tampering.bits_of_the_parts(token)) == 8 * size
+
+
+def test_every_truncation_is_refused() -> None:
+    token = jwe.seal(FULL, (KEY,))
+    assert assert_refused(tampering.truncations(token)) == 3 * len(token)
+
+
+def test_every_swap_of_parts_is_refused() -> None:
+    one = jwe.seal(FULL, (KEY,))
+    other = encrypt(GOOD, header=tampering.HEADER | {"kid": "x"})
+    # four parts that differ, the second is empty in both: each mixture comes twice
+    assert assert_refused(tampering.swaps(one, other)) == 2 * (2**4 - 2)
+
+
+@pytest.mark.parametrize("change", ["{}=", "{}.", ".{}", " {}", "{}\n", "{}.x"])
+def test_one_way_to_write_a_token(change: str) -> None:
+    assert_refused([change.format(encrypt(GOOD))])
+
+
+@pytest.mark.parametrize("size", [1, 8, 13, 16])
+def test_an_iv_of_another_size(size: int) -> None:
+    with pytest.raises(errors.NotCompact):
+        open_token(encrypt(GOOD, iv_bytes=size))
+
+
+def test_a_tag_that_was_cut_short() -> None:
+    """GCM with a short tag can be forged, and pycryptodome would take it (SP 800-38D)."""
+    *rest, tag = tampering.raw_parts(encrypt(GOOD))
+    for size in range(16):
+        cut = ".".join(map(tampering.base64url, [*rest, tag[:size]]))
+        with pytest.raises(errors.NotCompact):
+            open_token(cut)
+
+
+def test_a_key_of_the_apis_format_opens_no_sealed_token() -> None:
+    with pytest.raises(errors.NotAuthentic):
+        jwe.opener((bytes.fromhex(TEST_KEY),))(encrypt(GOOD))
