@@ -91,7 +91,8 @@ class Stack:
     def link(self, path: str) -> str:
         return self.command("link", "--base-url", self.url, "--", path).strip()
 
-    def start_endpoint(self) -> None:
+    def start_endpoint(self, *args: str) -> None:
+        """Start gunicorn, with `args` behind its own."""
         as_nobody = [] if os.getuid() else ["--user=nobody", f"--group={_nogroup()}"]
         socket_path = self.root / "endpoint.sock"
         with open(self.root / "logs" / "endpoint.log", "ab") as log:
@@ -101,6 +102,7 @@ class Stack:
                     "--config=python:shim.gunicorn_conf",
                     f"--bind=unix:{socket_path}",
                     *as_nobody,
+                    *args,
                 ],
                 env=self.environ,
                 cwd="/",

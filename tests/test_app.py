@@ -1,9 +1,10 @@
 import logging
+import re
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import VECTORS
+from conftest import VECTORS, sealed_target
 from flask.testing import FlaskClient
 
 from shim import app, create_app, errors
@@ -33,6 +34,22 @@ def test_a_good_token(client: FlaskClient, method: str) -> None:
     assert answer.headers["X-Accel-Redirect"] == "/_records" + GOOD["path"]
     assert "Content-Type" not in answer.headers
     assert "Content-Disposition" not in answer.headers
+
+
+def test_a_sealed_token(
+    jwe_key_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
+    client = create_app().test_client()
+    target = sealed_target("/300/a.mp3", exp=4_000_000_000, disposition="inline")
+    answer = client.get(target, headers={"X-Cache-Seconds": "600"})
+    assert answer.headers["X-Accel-Redirect"] == "/_records/300/a.mp3"
+    assert answer.headers["X-Record-Disposition"] == 'inline; filename="a.mp3"'
+    assert re.fullmatch(r"@\d{10}", answer.headers["X-Accel-Expires"])
+    assert client.get(sealed_target("/300/a.mp3", exp=1)).status_code == 401
+    assert caplog.messages == ["refused: expired since 1970-01-01T00:00:01Z, request -"]
 
 
 def test_a_refusal_is_one_line_with_its_reason_and_request_id(

@@ -1,5 +1,6 @@
 """What a client sees, through real nginx and gunicorn."""
 
+import base64
 import json
 import re
 import subprocess
@@ -23,7 +24,7 @@ from conftest import (
 from stack import Stack, free_port, running
 from waiting import wait_for
 
-from shim import errors, jwe
+from shim import ecb, errors, jwe
 
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
@@ -145,6 +146,23 @@ def test_nothing_tells_one_404_from_another(
     [reference] = fetch(stack.port, "/none", method)
     assert answer.status == 404
     assert answer.without("Date") == reference.without("Date")
+
+
+def test_blocks_of_two_links_make_a_third_of_the_apis_format(stack: Stack) -> None:
+    """What docs/security.md says of ECB: 16 bytes of a path are a block of its token."""
+    held = [
+        "/300/2017-02-17-11-05-04_in_300.mp3",
+        "/300/2018-03-18-12-06-05_in_301.mp3",
+    ]
+    never_linked = "/300/2017-02-17-12-06-05_in_301.mp3"
+    (stack.records / never_linked.lstrip("/")).write_bytes(b"of somebody else")
+    one, other = (base64.urlsafe_b64decode(api_target(x)[1:]) for x in held)
+    spliced = base64.urlsafe_b64encode(one[:16] + other[16:]).decode()
+    assert ecb.opener((bytes.fromhex(TEST_KEY),))(spliced) == never_linked
+    assert get(stack.port, f"/{spliced}").body == b"of somebody else"
+    # and no key is needed to see which links are of one directory and day
+    same_day = api_target("/300/2017-02-17-23-59-59_out_317.mp3")
+    assert base64.urlsafe_b64decode(same_day[1:])[:16] == one[:16]
 
 
 def test_an_unreadable_recording_is_a_404_too(stack: Stack, target_of: Targets) -> None:
@@ -421,6 +439,40 @@ def test_a_hundred_connections_at_once(
     )
     for number, path in enumerate(paths):
         assert (tmp_path / str(number)).read_bytes() == recordings[path]
+
+
+@pytest.mark.parametrize("cache_time", [None, "10m"])
+def test_an_endpoint_that_was_taken_over_reaches_records_and_nothing_else(
+    cache_time: str | None,
+) -> None:
+    content = {"/300/a.mp3": b"a", "/300/b/c.mp3": b"c"}
+    with running(content, free_port(), cache_time=cache_time) as stack:
+        (stack.root / "secret").write_bytes(b"secret")
+        (stack.root / "secret").chmod(0o644)
+        stack.stop_endpoint()
+        stack.start_endpoint("--pythonpath", str(Path(__file__).parent), "hostile:app")
+
+        def answer(path: str, prefix: str = "/_records") -> Answer:
+            headers = {"X-Accel-Redirect": prefix + path, "X-Record": path + "/"}
+            token = base64.urlsafe_b64encode(json.dumps(headers).encode())
+            return get(stack.port, f"/{token.decode()}")
+
+        assert answer("/300/a.mp3").body == b"a"
+        for path in (
+            "/../secret",
+            "/300/../../secret",
+            "/%2e%2e/secret",
+            "/300/b/../../../secret",
+            "/./../secret",
+            "//../secret",
+            f"/../..{stack.root}/secret",
+            "/300",
+            "/300/",
+            "",
+        ):
+            for prefix in ("/_records", ""):
+                found = answer(path, prefix)
+                assert (found.status, b"secret" in found.body) == (404, False), path
 
 
 @pytest.mark.parametrize("cache_time", [None, "10m"])

@@ -26,6 +26,7 @@ RECORDING = (TESTS / "recordings" / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
 KEY = "/etc/record-shim/key"
+JWE_KEY = "/etc/record-shim/jwe-key"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
 OTHER_VERSION = "99.0"
 
@@ -62,7 +63,10 @@ class Box:
         return result.stderr
 
     def link(self, record: str = RECORD) -> str:
-        return self.run(f"{SHIM} link --key-file {KEY} {record}")
+        return self.run(f"{SHIM} link {record}")
+
+    def sealed_link(self, expires: str = "1h") -> str:
+        return self.run(f"{SHIM} link --expires {expires} {RECORD}")
 
     def status(self, token: str, options: str = "") -> str:
         return self.run(

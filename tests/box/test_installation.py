@@ -19,7 +19,7 @@ SERVICE = "/etc/systemd/system/record-shim.service"
 
 def test_the_readmes_second_command_ends_with_every_line_good(bare: Box) -> None:
     output = bare.run(readme_commands()[1])
-    findings = output.splitlines()[-10:]
+    findings = output.splitlines()[-11:]
     assert all(x.startswith("✓ ") for x in findings), output
     assert findings[-1].startswith("✓ round trip: ")
     assert bare.status(bare.link()) == "200"

@@ -1,0 +1,163 @@
+"""`./run fuzz`: tokens that are made up, broken and forged, for as long as one wants.
+
+Whatever the token, it is refused, or it carries what may be served; nothing else is
+raised. Hypothesis makes a token; that one and all its neighbours are opened.
+"""
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tampering import HEADER, encrypt, encrypt_claims
+
+from shim.claims import Claims, check_times
+from shim.errors import Refused
+from shim.keys import Keyrings
+from shim.paths import accel_redirect, content_disposition, plain_record, record_name
+from shim.tokens import reader
+
+LEAST = 1_000_000
+API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
+ODD = "=.%\n\0\r /?й\udcff"
+
+read = reader(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
+
+# what paths, names and JSON trip over, more often than chance would have it
+piece = st.sampled_from(
+    ["/", ".", "..", "a", "\0", "\n", "\r\n", "\x7f", "\x85", "й", "\ud800", '"', "\\"]
+)
+name = st.lists(piece, max_size=8).map("".join) | st.text(max_size=40)
+number = st.integers() | st.floats() | st.sampled_from([0, 10**400, 253_402_300_800])
+json_value = st.recursive(
+    st.none() | st.booleans() | number | name,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(name, x, max_size=3),
+    max_leaves=6,
+)
+claims = st.fixed_dictionaries(
+    {"path": name | json_value, "exp": number | json_value},
+    optional={
+        "nbf": number | json_value,
+        "filename": name | json_value,
+        "disposition": st.sampled_from(["inline", "attachment"]) | json_value,
+        "aud": json_value,
+        "iss": json_value,
+    },
+)
+header = st.just(HEADER) | st.fixed_dictionaries(
+    {
+        "alg": st.sampled_from(["dir", "none", "A256KW"]) | json_value,
+        "enc": st.sampled_from(["A256GCM", "A128GCM"]) | json_value,
+    },
+    optional={x: json_value for x in ("zip", "crit", "typ", "kid", "cty", "jwk")},
+)
+api_token = st.one_of(
+    name.map(lambda x: x.encode("utf-8", "surrogatepass")), st.binary(max_size=80)
+).map(lambda x: encrypt(API_KEY, x))
+sealed_token = st.builds(
+    lambda content, head: encrypt_claims(JWE_KEY, content, head),
+    claims | st.binary(max_size=60),
+    header | st.binary(max_size=40),
+)
+no_token = st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9_.=-]{0,120}")
+
+
+def neighbours(token: str, other: str, at: int, put: str) -> Iterator[str]:
+    """Yield `token`, and what one change of it, or `other` spliced in, makes of it."""
+    yield token
+    for cut in range(len(token)):
+        yield token[:cut]
+        yield token[cut:]
+        yield token[:cut] + put + token[cut + 1 :]
+        yield token[:cut] + other[cut:]
+    at %= len(token) + 1
+    for char in itertools.chain(map(chr, range(33, 127)), ODD):
+        yield token[:at] + char + token[at + 1 :]
+        yield token[:at] + char + token[at:]
+    if token.count(".") == other.count("."):
+        pairs = zip(token.split("."), other.split("."), strict=True)
+        yield from map(".".join, itertools.islice(itertools.product(*pairs), 32))
+
+
+class Count:
+    inputs = opened = 0
+
+
+def open_one(token: str, authentic: set[str], count: Count) -> None:
+    """Open `token` as the endpoint does; raises AssertionError when it should not."""
+    count.inputs += 1
+    try:
+        opened = read(token)
+        record = record_name(opened.path)
+    except Refused:
+        return
+    count.opened += 1
+    assert "." not in token or token in authentic, "a forged token opened"
+    assert_harmless(opened, record)
+    with suppress(Refused):
+        check_times(opened, time.time())
+
+
+def assert_harmless(opened: Claims, record: str) -> None:
+    segments = record.split("/")
+    assert all(segments), "an empty segment"
+    assert not any(x.startswith(".") for x in segments), "a dot segment"
+    disposition = opened.disposition or "attachment"
+    values = [
+        accel_redirect(record, "/_records/"),
+        plain_record(record).encode("latin-1").decode("utf-8"),
+        content_disposition(opened.filename or segments[-1], disposition),
+    ]
+    for value in values:
+        assert not any(ord(x) < 32 or 127 <= ord(x) < 160 for x in value), "a control"
+
+
+def fuzz(seconds: float) -> Count:
+    """Open tokens for `seconds`, and at least LEAST of them; Ctrl-C ends it."""
+    count = Count()
+
+    @settings(
+        max_examples=500,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        token=api_token | sealed_token | no_token,
+        other=api_token | sealed_token,
+        at=st.integers(0, 400),
+        put=st.characters(),
+    )
+    def some(**drawn: Any) -> None:
+        authentic = {drawn["token"], drawn["other"]}
+        for token in neighbours(**drawn):
+            open_one(token, authentic, count)
+
+    end = time.monotonic() + seconds
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < end or count.inputs < LEAST:
+            some()
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="./run fuzz", description=__doc__)
+    parser.add_argument(
+        "seconds", nargs="?", type=float, default=float("inf"), metavar="SECONDS"
+    )
+    start = time.monotonic()
+    count = fuzz(parser.parse_args().seconds)
+    print(
+        f"{count.inputs:,} inputs in {time.monotonic() - start:.0f} s:"
+        f" {count.opened:,} opened, all else refused"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# pip install joserfc
+import base64
+import sys
+import time
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from joserfc import jwt
+from joserfc.jwe import JWERegistry
+from joserfc.jwk import OctKey
+
+
+def api_token(key: bytes, path: str) -> str:
+    raw = path.encode()
+    padded = raw + bytes(-len(raw) % 16)
+    aes = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    return base64.urlsafe_b64encode(aes.update(padded) + aes.finalize()).decode()
+
+
+def sealed_token(key: bytes, claims: dict[str, object]) -> str:
+    header = {"alg": "dir", "enc": "A256GCM"}
+    return jwt.encode(header, claims, OctKey.import_key(key), registry=JWERegistry())
+
+
+# link.py KEY_FILE PATH [SECONDS FILENAME]
+key_file, path, *sealed = sys.argv[1:]
+with open(key_file) as file:
+    key = bytes.fromhex(file.read().strip())
+if sealed:
+    exp = int(time.time()) + int(sealed[0])
+    print(sealed_token(key, {"path": path, "exp": exp, "filename": sealed[1]}))
+else:
+    print(api_token(key, path))

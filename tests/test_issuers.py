@@ -1,0 +1,142 @@
+"""Links made in other languages, and by other implementations of JWE."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from client import get
+from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS
+from joserfc import jwt
+from joserfc.jwe import JWERegistry
+from joserfc.jwk import OctKey
+from stack import Stack
+
+from shim import ecb, jwe
+from shim.claims import Claims
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "issuing-links.md"
+KEY = bytes.fromhex(TEST_JWE_KEY)
+MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
+FILENAME = 'Звонок "1" <&> \\ 2/2'.replace("/", "-")
+
+ISSUERS = {
+    "link.py": [sys.executable],
+    "link.php": ["php"],
+    "link.mjs": ["node"],
+    "link.go": ["go", "run"],
+    "Link.java": ["java"],
+    "link.sh": ["bash"],
+}
+SEALING = [name for name in ISSUERS if name != "link.sh"]
+
+
+@pytest.fixture(scope="session")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    # go wants a home for what it compiles
+    cache = str(tmp_path_factory.mktemp("go"))
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "GOCACHE": cache}
+
+
+def issue(environ: dict[str, str], name: str, *args: object) -> str:
+    result = subprocess.run(
+        [*ISSUERS[name], TESTS / "issuers" / name, *map(str, args)],
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ISSUERS)
+def test_a_link_of_the_apis_format(
+    stack: Stack,
+    recordings: dict[str, bytes],
+    environ: dict[str, str],
+    key_file: Path,
+    name: str,
+) -> None:
+    # of a whole number of blocks, and not
+    for path in ("/300/sixteen.mp3", MP3, CYRILLIC):
+        token = issue(environ, name, key_file, path)
+        expected = ecb.seal(path, (bytes.fromhex(TEST_KEY),))
+        assert token.rstrip("=") == expected.rstrip("=")
+    assert get(stack.port, f"/{token}").body == recordings[CYRILLIC]
+
+
+@pytest.mark.parametrize("name", SEALING)
+def test_a_sealed_link(
+    stack: Stack,
+    recordings: dict[str, bytes],
+    environ: dict[str, str],
+    jwe_key_file: Path,
+    name: str,
+) -> None:
+    before = int(time.time())
+    token = issue(environ, name, jwe_key_file, CYRILLIC, 3600, FILENAME)
+    claims = jwe.opener((KEY,))(token)
+    assert claims == Claims(CYRILLIC, claims.exp, filename=FILENAME)
+    assert before + 3600 <= (claims.exp or 0) <= time.time() + 3600
+    answer = get(stack.port, f"/{token}")
+    assert answer.body == recordings[CYRILLIC]
+    disposition = answer.header("Content-Disposition") or ""
+    assert disposition.endswith(f"filename*=UTF-8''{quote(FILENAME)}")
+    over = issue(environ, name, jwe_key_file, MP3, 0, FILENAME)
+    assert get(stack.port, f"/{over}").status == 410
+
+
+def test_the_page_shows_the_files_as_they_are() -> None:
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    shown = {text for _, text in blocks}
+    files = {x.name: x.read_text("utf-8") for x in (TESTS / "issuers").glob("*.*")}
+    assert set(files) == set(ISSUERS)
+    assert [name for name, text in files.items() if text not in shown] == []
+
+
+FOREIGN_CLAIMS = [
+    Claims(MP3, 4_000_000_000),
+    Claims(CYRILLIC, 4_000_000_000.5, 1_000_000_000, FILENAME, "inline"),
+    *(Claims(x["path"], 4_000_000_000) for x in VECTORS["opens"]),
+]
+
+
+def members(claims: Claims) -> dict[str, object]:
+    return {key: value for key, value in claims._asdict().items() if value is not None}
+
+
+@pytest.mark.parametrize("claims", FOREIGN_CLAIMS)
+def test_joserfc_agrees(claims: Claims) -> None:
+    key, header = OctKey.import_key(KEY), {"alg": "dir", "enc": "A256GCM"}
+    theirs = jwt.encode(header, members(claims), key, registry=JWERegistry())
+    assert jwe.opener((KEY,))(theirs) == claims
+    opened = jwt.decode(jwe.seal(claims, (KEY,)), key, registry=JWERegistry())
+    assert opened.claims == members(claims)
+    assert opened.header == header
+
+
+def jose(**request: object) -> str:
+    return subprocess.run(
+        ["node", "--input-type=module"],
+        # where ./run puts npm's packages
+        cwd=sys.prefix,
+        env=os.environ | {"REQUEST": json.dumps({"key": TEST_JWE_KEY} | request)},
+        input=(TESTS / "foreign.mjs").read_text("utf-8"),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+
+
+@pytest.mark.parametrize("claims", FOREIGN_CLAIMS[:2])
+def test_jose_agrees(claims: Claims) -> None:
+    assert jwe.opener((KEY,))(jose(claims=members(claims))) == claims
+    assert json.loads(jose(token=jwe.seal(claims, (KEY,)))) == members(claims)
