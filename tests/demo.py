@@ -9,7 +9,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from stack import Stack, StackError, running
+from stack import BIN, Stack, StackError, running
 
 RECORDINGS = Path(__file__).parent / "recordings"
 PORT = 8080
@@ -74,10 +74,16 @@ def main() -> None:
             print(f"\nFront page: {stack.url}/\n\nLinks:")
             for path, link in links.items():
                 print(f"  {path}\n    {link}")
+            first = next(iter(links))
+            sealed = stack.link(first, "--expires=15m", "--inline")
+            check_link(sealed)
+            print(f"\nSealed, good for 15 minutes:\n  {first}\n    {sealed}")
             print(
                 "\nTry:\n  curl -OJ " + shlex.quote(next(iter(links.values()))) + "\n"
                 "\nTo make links of your own:\n"
                 f"  export SHIM_KEY_FILE={stack.root}/key BASE_URL={stack.url}\n"
+                f"  export SHIM_JWE_KEY_FILE={stack.root}/jwe-key\n"
+                f'  {BIN}/record-shim link --base-url "$BASE_URL" --expires 7d {first}\n'
                 "\nCtrl-C stops everything.",
                 flush=True,
             )

@@ -88,8 +88,9 @@ class Stack:
             raise StackError(result.stderr.strip())
         return result.stdout
 
-    def link(self, path: str) -> str:
-        return self.command("link", "--base-url", self.url, "--", path).strip()
+    def link(self, path: str, *options: str) -> str:
+        base_url = ("--base-url", self.url)
+        return self.command("link", *base_url, *options, "--", path).strip()
 
     def start_endpoint(self, *args: str) -> None:
         """Start gunicorn, with `args` behind its own."""

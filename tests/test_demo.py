@@ -49,6 +49,9 @@ def test_it_prints_links_that_open_and_leaves_nothing(
             rf"^ +http://127\.0\.0\.1:{port}(/\S+)$", output, re.MULTILINE
         )
         page = get(port, "/").body.decode()
+        sealed = get(port, targets.pop())
+        assert sealed.body == next(iter(demo_recordings().values()))
+        assert "max-age=" in (sealed.header("Cache-Control") or "")
         for target, (path, content) in zip(
             targets, demo_recordings().items(), strict=True
         ):

@@ -16,6 +16,8 @@ def test_the_sections_commands(box: Box) -> None:
     assert box.status(token) == "200"
     assert box.status("A" * 64) == "404"
     box.run(blocks("Keys"))
+    assert "✓ round trip: a sealed link brings" in box.run(blocks("Sealed links"))
+    box.run("rm /etc/record-shim/jwe-key; systemctl restart record-shim")
     assert "refused" in box.run(blocks("Logs"))
     offline = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels; cd /wheels"
     assert "✓ round trip" in box.run(f"{offline}; {blocks('Upgrade')}")

@@ -73,6 +73,23 @@ def test_one_key_for_both_formats_is_refused(both: Box) -> None:
     wait_for(lambda: both.status(both.sealed_link()) == "200")
 
 
+def test_who_can_read_the_keys(both: Box) -> None:
+    credentials = "/run/credentials/record-shim.service"
+    for user in ("www-data", "nobody"):
+        as_user = f"setpriv --reuid={user} --regid={user} --clear-groups"
+        if user == "nobody":
+            as_user = as_user.replace("--regid=nobody", "--regid=nogroup")
+        for file in (KEY, JWE_KEY, f"{credentials}/key", f"{credentials}/jwe-key"):
+            refused = both.ran(f"{as_user} cat {file}")
+            assert refused.returncode != 0
+            assert "Permission denied" in refused.stderr
+    for key in (KEY, JWE_KEY):
+        text = both.run(f"cat {key}")
+        shown = "systemctl show record-shim; cat /proc/[0-9]*/cmdline"
+        environments = "cat /proc/[0-9]*/environ"
+        assert text not in both.run(f"({shown}; {environments}) 2>&1 | tr '\\0' ' '")
+
+
 def test_rotation(both: Box) -> None:
     old = both.sealed_link()
     both.run(f"{SHIM} keygen --rotate {JWE_KEY}; {RESTART}")
