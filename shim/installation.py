@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import box
+from . import box, files
 from .errors import Misconfigured
 from .keys import API, load_keyrings, new_key
 from .paths import parse_internal_prefix
@@ -439,19 +439,7 @@ def _write(path: str, text: str, undo: contextlib.ExitStack, mode: int = 0o644) 
 
 
 def _replace(path: str, text: str, mode: int) -> None:
-    temporary = f"{path}.new"
+    # left by one that was killed
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(
-            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
+        os.unlink(f"{path}.new")
+    files.replace(path, text.encode("utf-8", "surrogateescape"), mode)

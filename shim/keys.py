@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from . import files
 from .errors import Misconfigured
 
 KEY_BYTES = 32
@@ -55,16 +56,16 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     Raises Misconfigured when it names none, when a key file is wrong, or when a key is
     in both.
     """
-    files = {variable: key_file(environ, variable) for variable in CREDENTIALS}
-    if not any(files.values()):
+    paths = {variable: key_file(environ, variable) for variable in CREDENTIALS}
+    if not any(paths.values()):
         raise Misconfigured(
             f"no key file: set {API} to the path of one, {JWE} for sealed links"
         )
-    keyrings = Keyrings(*(load_keyring(x) if x else () for x in files.values()))
+    keyrings = Keyrings(*(load_keyring(x) if x else () for x in paths.values()))
     # what one format gives away about a key must not touch the other
     if set(keyrings.api) & set(keyrings.jwe):
         raise Misconfigured(
-            f"key file {files[JWE]!r}: it shares a key with {files[API]!r}, but the API's"
+            f"key file {paths[JWE]!r}: it shares a key with {paths[API]!r}, but the API's"
             " format and sealed links need keys of their own; make one with"
             " record-shim keygen"
         )
@@ -131,28 +132,19 @@ def rotate(path: str) -> None:
     keyring = load_keyring(path)
     # the file itself, should `path` be a link to it
     path = os.path.realpath(path)
-    temporary = path + ".new"
     try:
         with open(path, "rb") as file:
             old = file.read()
             status = os.fstat(file.fileno())
         if len(old) == KEY_BYTES:
             old = keyring[0].hex().encode() + b"\n"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(new_key().encode() + old)
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        new = new_key().encode() + old
+        files.replace(
+            path, new, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        )
     except OSError as error:
         raise Misconfigured(
-            f"key file {path!r}: {error.strerror}: {error.filename or temporary};"
+            f"key file {path!r}: {error.strerror}: {error.filename or path + '.new'};"
             " the file is as it was"
         ) from None
 

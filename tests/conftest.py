@@ -107,17 +107,17 @@ def stack(
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    path = tmp_path / "key"
-    path.touch(0o600)
-    path.write_text(TEST_KEY + "\n")
-    return path
+    return private(tmp_path / "key", TEST_KEY)
 
 
 @pytest.fixture
 def jwe_key_file(tmp_path: Path) -> Path:
-    path = tmp_path / "jwe-key"
+    return private(tmp_path / "jwe-key", TEST_JWE_KEY)
+
+
+def private(path: Path, key: str) -> Path:
     path.touch(0o600)
-    path.write_text(TEST_JWE_KEY + "\n")
+    path.write_text(key + "\n")
     return path
 
 

@@ -500,10 +500,10 @@ def test_settings(cache_time: str | None, target_of: Targets) -> None:
         wait_for(lambda: line in stack.log("record-shim.log"))
 
 
-def test_what_is_remembered_has_a_short_life() -> None:
-    content = {"/300/a.mp3": b"a"}
-    with running(content, free_port(), key=TEST_KEY, cache_time="2s") as stack:
-        target = api_target("/300/a.mp3")
+def test_what_is_remembered_has_a_short_life(target_of: Targets) -> None:
+    content, keys = {"/300/a.mp3": b"a"}, {"key": TEST_KEY, "jwe_key": TEST_JWE_KEY}
+    with running(content, free_port(), **keys, cache_time="2s") as stack:
+        target = target_of("/300/a.mp3")
         assert get(stack.port, target).status == 200
         stack.stop_endpoint()
         try:

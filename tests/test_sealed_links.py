@@ -301,22 +301,3 @@ def test_only_the_formats_that_have_a_key_open(cache_time: str | None) -> None:
                 assert get(stack.port, target).status == status
             reason = f"and {variable} is not set"
             wait_for(lambda: reason in stack.log("endpoint.log"))  # noqa: B023
-
-
-def test_what_is_remembered_outlives_neither_the_cache_time_nor_the_link() -> None:
-    content = {"/300/a.mp3": b"a"}
-    with running(
-        content,
-        free_port(),
-        key=TEST_KEY,
-        jwe_key=TEST_JWE_KEY,
-        cache_time="2s",
-    ) as stack:
-        target = sealed_target("/300/a.mp3")
-        assert get(stack.port, target).status == 200
-        stack.stop_endpoint()
-        try:
-            assert get(stack.port, target).status == 200
-            wait_for(lambda: get(stack.port, target).status == 503)
-        finally:
-            stack.start_endpoint()
