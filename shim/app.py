@@ -74,13 +74,13 @@ def create_app() -> Flask:
             "X-Record-Disposition": content_disposition(
                 name, claims.disposition or disposition
             ),
-            "X-Record-Cache-Control": "private",
         }
         if claims.exp is not None:
             # set by nginx's cached form
             seconds = int(request.headers.get("X-Cache-Seconds", 0))
             until, max_age = lifetime(claims.exp, now, seconds)
-            headers["X-Record-Cache-Control"] = f"private, max-age={max_age}"
+            # goes behind the `private` that nginx says of every recording
+            headers["X-Record-Max-Age"] = f", max-age={max_age}"
             headers["X-Accel-Expires"] = f"@{until}"
         return Opened(headers=headers)
 

@@ -1,6 +1,7 @@
 """Sealed links through real nginx and gunicorn: their end, their claims, tampering."""
 
 import itertools
+import json
 import math
 import subprocess
 import time
@@ -217,12 +218,19 @@ def test_the_longest_name_of_the_longest_path(
 
 
 def test_the_longest_token(stack: Stack, recordings: dict[str, bytes]) -> None:
-    claims = {"path": MP3, "exp": end(), "x": ""}
-    rest = len(tampering.encrypt_claims(KEY, claims))
+    claims = {"path": LONG, "exp": end(), "filename": "й" * 125 + ".mp3", "x": ""}
+
+    def token() -> str:
+        text = json.dumps(claims, ensure_ascii=False).encode()
+        return tampering.encrypt_claims(KEY, text)
+
+    rest = len(token())
     for length, status in ((jwe.TOKEN_MAX - 2, 200), (jwe.TOKEN_MAX + 2, 404)):
         claims["x"] = "x" * ((length - rest) * 3 // 4)
-        token = tampering.encrypt_claims(KEY, claims)
-        assert get(stack.port, f"/{token}").status == status
+        assert abs(len(token()) - length) <= 2
+        answer = get(stack.port, f"/{token()}")
+        assert answer.status == status
+        assert (answer.body == recordings[LONG]) == (status == 200)
 
 
 @pytest.mark.parametrize(
