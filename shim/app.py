@@ -43,12 +43,18 @@ def create_app() -> Flask:
     Raises Misconfigured when a setting or a key file is wrong.
     """
     environ = os.environ
-    read = reader(load_keyrings(environ))
+    keyrings = load_keyrings(environ)
+    read = reader(keyrings)
     internal_prefix = parse_internal_prefix(environ.get("SHIM_INTERNAL_PREFIX", ""))
     path_prefix = parse_path_prefix(environ.get("SHIM_PATH_PREFIX", ""))
     disposition = parse_disposition(environ.get("SHIM_DISPOSITION") or "attachment")
 
     app = Flask("shim", static_folder=None)
+    app.logger.setLevel("INFO")
+    app.logger.info(
+        "keys: %d for links of the API's format, %d for sealed links",
+        *map(len, keyrings),
+    )
 
     @app.get("/<token>", provide_automatic_options=False)
     def redirect(token: str) -> Response:

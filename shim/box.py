@@ -38,6 +38,16 @@ def key_files() -> dict[str, str]:
     return {x: path for x, path in KEY_FILES.items() if os.path.lexists(path)}
 
 
+def environ() -> dict[str, str]:
+    """Return the settings that a command on this box has, whoever calls it.
+
+    They are the service's, with the key files that the caller may read. Elsewhere there
+    are none. Raises Misconfigured.
+    """
+    readable = {x: y for x, y in key_files().items() if os.access(y, os.R_OK)}
+    return {**readable, **settings()}
+
+
 def nginx_command() -> str:
     """Return the path of nginx; raises Misconfigured when there is none."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"

@@ -74,6 +74,8 @@ def _finding(check: Callable[..., str], *args: object) -> Finding:
         return Finding(True, check(*args))
     except (Misconfigured, Refused) as error:
         return Finding(False, str(error))
+    except OSError as error:
+        return Finding(False, f"{error.filename}: {error.strerror}")
 
 
 def _keys_are_sound(keyrings: list[Keyrings]) -> str:
@@ -200,6 +202,8 @@ def _record_is_readable(
     prefix = parse_path_prefix(box.settings().get("SHIM_PATH_PREFIX", ""))
     if url is not None:
         path = _opened(url, site, keyrings)
+    elif path is not None:
+        check_path(os.fsencode(path))
     if path is None:
         record = _small_record(site.records)
         path = f"{prefix.rstrip('/')}/{record}"
@@ -232,7 +236,16 @@ def _record_is_readable(
 
 
 def _opened(url: str, site: Site, keyrings: Keyrings) -> str:
-    host = urlsplit(url).hostname
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+    except ValueError:
+        raise Misconfigured("--url: not a URL") from None
+    if host and parts.path.count("/") != 1:
+        raise Misconfigured(
+            "--url: the site serves https://HOST/TOKEN; this link has more slashes: a"
+            " directory in its base URL, or base64 in place of base64url"
+        )
     if host and site.server_name not in ("_", host):
         raise Misconfigured(
             f"--url: it asks for {host}, but the site is {site.server_name}"

@@ -1,5 +1,7 @@
 """The command record-shim: keys, links, configuration, and the box it runs on."""
 
+import errno
+import io
 import math
 import os
 import re
@@ -33,6 +35,10 @@ Command = Callable[..., Any]
 
 def main(args: list[str] | None = None) -> None:
     """Run the command; an error is one line on stderr and exit status 1 (2 for usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        # a name that the terminal cannot write is still shown
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         commands.main(args, prog_name="record-shim")
     except (Misconfigured, Refused) as error:
@@ -61,9 +67,16 @@ def _load(path: str | None, variable: str) -> Keyrings:
 
     Both, so that a key file of the other format is noticed.
     """
-    files = {x: y for x, y in box.KEY_FILES.items() if os.access(y, os.R_OK)}
-    given = {variable: path} if path else {}
-    return load_keyrings({**files, **os.environ, **given})
+    if path == "":
+        # such as an unset variable of a script
+        raise Misconfigured("--key-file: it is empty; it must name a key file")
+    given = {} if path is None else {variable: path}
+    return load_keyrings({**_environ(), **given})
+
+
+def _environ() -> dict[str, str]:
+    """Return the settings: this box's, if it is one, and over them the environment's."""
+    return {**box.environ(), **os.environ}
 
 
 def _keyring(path: str | None, variable: str) -> Keyring:
@@ -71,7 +84,8 @@ def _keyring(path: str | None, variable: str) -> Keyring:
     keyring = keyrings.jwe if variable == JWE else keyrings.api
     if not keyring:
         raise Misconfigured(
-            f"no key file for this: set {variable} to the path of one, or give --key-file"
+            f"no key file for this: set {variable} to the path of one, or give"
+            f" --key-file; on the box it is {box.KEY_FILES[variable]}, for root"
         )
     return keyring
 
@@ -81,7 +95,7 @@ def _listen_option(command: Command) -> Command:
         "--listen",
         default="80",
         show_default=True,
-        metavar="ADDR:PORT",
+        metavar="[ADDR:]PORT",
         help="Where nginx listens; without ADDR, on IPv4 and IPv6.",
     )(command)
 
@@ -113,7 +127,7 @@ def commands() -> None:
     """Opens encrypted links to call recordings; nginx serves the files.
 
     \b
-    Example: record-shim open --key-file /etc/record-shim/key LINK
+    Example: record-shim open LINK
     """
 
 
@@ -130,17 +144,22 @@ def commands() -> None:
 def keygen(output: str | None, rotated: str | None) -> None:
     """Make a key: 32 random bytes as 64 hex digits.
 
+    --output is for a file that is not there yet, --rotate for one that is.
+
     \b
-    Example: record-shim keygen --output /etc/record-shim/key
+    Example: record-shim keygen --output /etc/record-shim/jwe-key
     """
-    if output and rotated:
+    if output is not None and rotated is not None:
         raise click.UsageError("--output makes a new file, --rotate changes one")
-    if rotated:
+    if rotated is not None:
         rotate(rotated)
-    elif output:
+    elif output is not None:
         _write_new(output, new_key())
     else:
         click.echo(new_key(), nl=False)
+
+
+_ROTATE = "; --rotate FILE adds a key to it"
 
 
 def _write_new(output: str, line: str) -> None:
@@ -150,6 +169,7 @@ def _write_new(output: str, line: str) -> None:
     except OSError as error:
         raise Misconfigured(
             f"key file {output!r}: {error.strerror}; nothing was written"
+            f"{_ROTATE if error.errno == errno.EEXIST else ''}"
         ) from None
     try:
         with open(descriptor, "w", encoding="ascii") as file:
@@ -185,11 +205,16 @@ def link(
     base_url: str | None,
     key_file: str | None,
 ) -> None:
-    """Print the token of the record at PATH, as the API writes it, or a sealed one.
+    """Make a token or a link of the record at PATH: the API's format, or sealed.
 
     \b
     Example: record-shim link --expires 7d --base-url https://storage.example.com /300/a.mp3
     """
+    if base_url is not None and not re.match(r"https?://[^/]", base_url):
+        raise Misconfigured(
+            f"--base-url {base_url!r}: must start with https:// or http://, such as"
+            " https://storage.example.com"
+        )
     if expires is None:
         if filename is not None or inline:
             raise click.UsageError("--filename and --inline go with --expires")
@@ -228,11 +253,11 @@ def _end(expires: str, now: float) -> int:
             ) from None
     else:
         raise Misconfigured(
-            f"--expires {expires!r}: must be a duration such as 15m, 36h or 7d, or an ISO"
-            " 8601 time with its zone, such as 2027-01-31T18:00:00Z"
+            f"--expires {expires!r}: must be a duration such as 15m, 36h or 7d (s, m, h or"
+            " d), or an ISO 8601 time with its zone, such as 2027-01-31T18:00:00Z"
         )
     if end <= now:
-        raise Misconfigured(f"--expires {expires!r}: is in the past")
+        raise Misconfigured(f"--expires {expires!r}: is in the past; it is {utc(now)}")
     if end > TIME_MAX:
         raise Misconfigured(f"--expires {expires!r}: is after the year 9999")
     return end
@@ -246,14 +271,15 @@ def _end(expires: str, now: float) -> int:
 @click.argument("token_or_link")
 @_key_file_option
 def open_(token_or_link: str, key_file: str | None) -> None:
-    """Print the path that a token or a whole link carries; of a sealed one, all.
+    """Show what is in a token or a whole link: its path, and all of a sealed one.
 
-    An expired link is shown too, but the exit status is 1.
+    An expired link is shown too, but the exit status is 1. With - the link is read from
+    standard input, and gets into no shell history.
 
     \b
-    Example: record-shim open --key-file /etc/record-shim/key LINK
+    Example: record-shim open LINK
     """
-    token = token_of(token_or_link)
+    token = token_of(_or_stdin(token_or_link))
     claims = reader(_load(key_file, JWE if is_sealed(token) else API))(token)
     record_name(claims.path, _path_prefix())
     click.echo(claims.path)
@@ -268,8 +294,12 @@ def open_(token_or_link: str, key_file: str | None) -> None:
     check_times(claims, time.time())
 
 
+def _or_stdin(link: str) -> str:
+    return sys.stdin.readline() if link == "-" else link
+
+
 def _path_prefix() -> str:
-    return parse_path_prefix(os.environ.get("SHIM_PATH_PREFIX", ""))
+    return parse_path_prefix(_environ().get("SHIM_PATH_PREFIX", ""))
 
 
 @commands.group()
@@ -390,7 +420,9 @@ def install(
     dry_run: bool,
     force: bool,
 ) -> None:
-    """Set this box up, or bring it up to date: key, units, nginx site. As root.
+    """Set this box up, or bring it up to date. As root.
+
+    It makes a key, the units and the nginx site, and starts them.
 
     Run again, it changes only what differs, and never a file that was edited.
 
@@ -411,7 +443,11 @@ def install(
 
 
 @commands.command()
-@click.option("--purge", is_flag=True, help="Take the key and the settings too.")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Delete all keys and the settings too: no link opens ever again.",
+)
 def uninstall(purge: bool) -> None:
     """Take out what install put in; the key and the records stay. As root.
 
@@ -424,7 +460,7 @@ def uninstall(purge: bool) -> None:
 
 @commands.command()
 def forget() -> None:
-    """Make nginx ask the endpoint again about every link (with --cache). As root.
+    """Empty nginx's memory of opened links (install --cache). As root.
 
     For after a key was taken away, or a record deleted.
 
@@ -436,16 +472,22 @@ def forget() -> None:
 
 @commands.command()
 @click.option("--path", metavar="RECORD", help="Fetch this record, not just any.")
-@click.option("--url", metavar="LINK", help="Find out what is wrong with this link.")
+@click.option(
+    "--url",
+    metavar="LINK",
+    help="Find out what is wrong with this link; - reads it from standard input.",
+)
 def check(path: str | None, url: str | None) -> None:
-    """Look for all that could keep links from opening, and open one. As root.
+    """Look for what could keep links from opening. As root.
+
+    It ends with real downloads.
 
     \b
     Example: record-shim check --path /300/a.mp3
     """
-    if path and url:
+    if path is not None and url is not None:
         raise click.UsageError("--path and --url each name a record: give one")
-    _report(check_box(path, url))
+    _report(check_box(path, None if url is None else _or_stdin(url)))
 
 
 def _report(findings: Iterable[Finding]) -> None:

@@ -65,11 +65,11 @@ class TokenTooLong(Refused):
 
 
 class NoApiKey(Refused):
-    reason = "token of the API's format, and SHIM_KEY_FILE is not set"
+    reason = "token of the API's format, and there is no key for that format"
 
 
 class NoJweKey(Refused):
-    reason = "sealed token, and SHIM_JWE_KEY_FILE is not set"
+    reason = "sealed token, and there is no key for sealed links"
 
 
 class NotCompact(Refused):

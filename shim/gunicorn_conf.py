@@ -15,8 +15,9 @@ bind = "unix:/run/record-shim/record-shim.sock"
 # a crowd that comes at once waits; the kernel takes what net.core.somaxconn allows
 backlog = 65535
 
-# opening a token is all CPU and takes microseconds: a worker a core is enough
-workers = len(os.sched_getaffinity(0))
+# opening a token is all CPU and takes microseconds: a worker a core is enough, and 32 on
+# whatever machine, for which the unit's MemoryMax= has room
+workers = min(len(os.sched_getaffinity(0)), 32)
 
 # a wrong key or setting stops gunicorn at its start, and workers share the memory
 preload_app = True

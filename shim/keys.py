@@ -3,6 +3,7 @@
 import base64
 import binascii
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -26,6 +27,13 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{43}=?")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]{43}=?")
 _TEXT = re.compile(rb"[!-~][ -~]{30}[!-~]")
+# of as many bytes as a raw key: a comment, or a key with a character missing
+_LINE = re.compile(rb"[ -~]{31}\n")
+_MOST_BYTES = 1 << 20
+_REMEDIES = {
+    errno.ENOENT: "; correct the path, or make one with record-shim keygen --output",
+    errno.EACCES: "; run this as root, or with sudo",
+}
 
 
 class Keyrings(NamedTuple):
@@ -59,9 +67,16 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     paths = {variable: key_file(environ, variable) for variable in CREDENTIALS}
     if not any(paths.values()):
         raise Misconfigured(
-            f"no key file: set {API} to the path of one, {JWE} for sealed links"
+            f"no key file: set {API} to the path of one, {JWE} for sealed links, or"
+            " give --key-file"
         )
     keyrings = Keyrings(*(load_keyring(x) if x else () for x in paths.values()))
+    api, jwe = (x and os.path.realpath(x) for x in paths.values())
+    if api and api == jwe:
+        raise Misconfigured(
+            f"key file {paths[JWE]!r}: it is that of the other format; links of the"
+            " API's format and sealed ones need keys of their own"
+        )
     # what one format gives away about a key must not touch the other
     if set(keyrings.api) & set(keyrings.jwe):
         raise Misconfigured(
@@ -74,8 +89,8 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
 
 def _is_no_credential(path: str) -> bool:
     # whatever else is wrong with the file is for load_keyring to say
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read() == NO_CREDENTIAL
+    with contextlib.suppress(OSError, Misconfigured):
+        return _read(path)[0] == NO_CREDENTIAL
     return False
 
 
@@ -85,22 +100,16 @@ def load_keyring(path: str) -> Keyring:
     Raises Misconfigured, which names the file and line and never the key.
     """
     try:
-        # a FIFO, a directory or a device under this name must not be waited for or read
-        with open(path, "rb", opener=_open_at_once) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(1 << 20) if stat.S_ISREG(mode) else b""
+        data, mode = _read(path)
     except OSError as error:
         raise Misconfigured(
-            f"key file {path!r}: {error.strerror}; make one with record-shim keygen"
-            " --output, or let the service read it"
+            f"key file {path!r}: {error.strerror}{_REMEDIES.get(error.errno or 0, '')}"
         ) from None
-    if not stat.S_ISREG(mode):
-        raise Misconfigured(f"key file {path!r}: not a regular file")
     if mode & stat.S_IRWXO:
         raise Misconfigured(
             f"key file {path!r}: open to every user; run chmod o= on it"
         )
-    if len(data) == KEY_BYTES:
+    if len(data) == KEY_BYTES and not _LINE.fullmatch(data):
         return (data,)
     keyring = tuple(
         _parse_line(line, f"key file {path!r}, line {number}")
@@ -112,6 +121,19 @@ def load_keyring(path: str) -> Keyring:
             f"key file {path!r}: no key in it; make one with record-shim keygen"
         )
     return keyring
+
+
+def _read(path: str) -> tuple[bytes, int]:
+    """Return content and mode of a key file; raises OSError and Misconfigured."""
+    # a FIFO, a directory or a device under this name must not be waited for or read
+    with open(path, "rb", opener=_open_at_once) as file:
+        mode = os.fstat(file.fileno()).st_mode
+        data = file.read(_MOST_BYTES + 1) if stat.S_ISREG(mode) else b""
+    if not stat.S_ISREG(mode):
+        raise Misconfigured(f"key file {path!r}: not a regular file")
+    if len(data) > _MOST_BYTES:
+        raise Misconfigured(f"key file {path!r}: too large for one")
+    return data, mode
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -160,6 +182,6 @@ def _parse_line(line: bytes, where: str) -> bytes:
     if _TEXT.fullmatch(line):
         return line
     raise Misconfigured(
-        f"{where}: not a key; a key is 64 hex digits, base64 of 32 bytes,"
-        " or exactly 32 ASCII characters"
+        f"{where}: not a key, but {len(line)} characters; a key is 64 hex digits, base64"
+        " or base64url of 32 bytes, or exactly 32 ASCII characters"
     )

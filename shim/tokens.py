@@ -39,6 +39,8 @@ def reader(keyrings: Keyrings) -> Callable[[str], Claims]:
 def token_of(link: str) -> str:
     """Return the token of a whole link: its last segment, without query and fragment.
 
-    A bare token is returned as it is.
+    A bare token is returned as it is. Blanks and angle brackets around it, with which
+    links are pasted out of mails, do not count.
     """
+    link = link.strip(" \t\r\n<>")
     return unquote(re.split(r"[?#]", link, maxsplit=1)[0].rpartition("/")[2])

@@ -49,7 +49,10 @@ def test_a_sealed_token(
     assert answer.headers["X-Record-Disposition"] == 'inline; filename="a.mp3"'
     assert re.fullmatch(r"@\d{10}", answer.headers["X-Accel-Expires"])
     assert client.get(sealed_target("/300/a.mp3", exp=1)).status_code == 401
-    assert caplog.messages == ["refused: expired since 1970-01-01T00:00:01Z, request -"]
+    assert caplog.messages == [
+        "keys: 0 for links of the API's format, 1 for sealed links",
+        "refused: expired since 1970-01-01T00:00:01Z, request -",
+    ]
 
 
 def test_a_refusal_is_one_line_with_its_reason_and_request_id(
@@ -64,12 +67,22 @@ def test_a_refusal_is_one_line_with_its_reason_and_request_id(
     assert REFUSED not in line
 
 
-def test_no_request_touches_the_disk(client: FlaskClient) -> None:
-    client.get("/" + GOOD["token"])  # whatever is loaded late is loaded now
-    client.get("/" + REFUSED)
+def test_no_request_touches_the_disk(
+    client: FlaskClient, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
+    client = create_app().test_client()
+    targets = {
+        "/" + GOOD["token"]: 200,
+        "/" + REFUSED: 403,
+        sealed_target("/300/a.mp3"): 200,
+        sealed_target("/300/a.mp3", exp=1): 401,
+        sealed_target("/300/a.mp3")[:-2]: 403,
+    }
+    for target in targets:
+        client.get(target)  # whatever is loaded late is loaded now
     disk_events.clear()
-    assert client.get("/" + GOOD["token"]).status_code == 200
-    assert client.get("/" + REFUSED).status_code == 403
+    assert {x: client.get(x).status_code for x in targets} == targets
     assert disk_events == []
 
 

@@ -1,3 +1,4 @@
+import io
 import itertools
 import os
 import re
@@ -7,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS
+from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS, private
 from stack import BIN, free_port
 from tampering import encrypt_claims
 
@@ -16,6 +17,7 @@ from shim.cli import main
 from shim.templates import nginx_site
 
 GOOD = VECTORS["opens"][0]
+CYRILLIC = next(x for x in VECTORS["opens"] if not x["path"].isascii())
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 KEY = bytes.fromhex(TEST_JWE_KEY)
 
@@ -236,7 +238,6 @@ def test_what_goes_with_an_end(run, key_file: Path, option: str) -> None:
 def test_the_key_file_of_the_other_format_is_noticed(
     run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = [f"'{key_file}'", "shares a key with"]
     monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
     monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
     token = sealed(run, "--expires=1h")
@@ -246,11 +247,11 @@ def test_the_key_file_of_the_other_format_is_noticed(
         ("open", token, f"--key-file={key_file}"),
         ("open", GOOD["token"], f"--key-file={jwe_key_file}"),
     ):
-        result = run(*args)
-        for message in both:
-            assert_one_line(
-                result, message.replace(str(key_file), args[-1].partition("=")[2])
-            )
+        file = args[-1].partition("=")[2]
+        assert_one_line(run(*args), f"'{file}': it is that of the other format")
+    copy = private(key_file.with_name("copy"), key_file.read_text().upper())
+    result = run("link", MP3, "--expires=1h", f"--key-file={copy}")
+    assert_one_line(result, f"'{copy}': it shares a key with '{key_file}'")
 
 
 def test_a_format_without_a_key(
@@ -259,11 +260,11 @@ def test_a_format_without_a_key(
     monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
     token = sealed(run, "--expires=1h")
     assert_one_line(run("link", MP3), "set SHIM_KEY_FILE")
-    assert_one_line(run("open", GOOD["token"]), "SHIM_KEY_FILE is not set")
+    assert_one_line(run("open", GOOD["token"]), "there is no key for that format")
     monkeypatch.delenv("SHIM_JWE_KEY_FILE")
     monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
     assert_one_line(run("link", MP3, "--expires=1h"), "set SHIM_JWE_KEY_FILE")
-    assert_one_line(run("open", token), "SHIM_JWE_KEY_FILE is not set")
+    assert_one_line(run("open", token), "there is no key for sealed links")
 
 
 def test_the_boxs_own_keys_are_used_without_being_named(
@@ -274,7 +275,51 @@ def test_the_boxs_own_keys_are_used_without_being_named(
     assert run("link", GOOD["path"]) == (0, GOOD["token"] + "\n", "")
     assert shown(run, sealed(run, "--expires=1h"))["path"] == MP3
     wrong = run("link", MP3, "--expires=1h", f"--key-file={key_file}")
-    assert_one_line(wrong, "shares a key with")
+    assert_one_line(wrong, "that of the other format")
+    settings = key_file.with_name("settings")
+    settings.write_text("SHIM_PATH_PREFIX=/var/spool/records\n")
+    monkeypatch.setattr(box, "SETTINGS", str(settings))
+    # such a link would be a 404
+    assert_one_line(run("link", MP3), "SHIM_PATH_PREFIX")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("link", "/a.mp3", "--key-file="),
+        ("keygen", "--output="),
+        ("keygen", "--rotate="),
+        ("link", "/a.mp3", "--base-url="),
+        ("link", "/a.mp3", "--base-url=storage.example.com"),
+    ],
+)
+def test_an_option_that_is_empty_is_not_taken_for_none(
+    run, key_file: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    assert_one_line(run(*args), "")
+
+
+def test_a_link_from_standard_input_or_out_of_a_mail(
+    run, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"--key-file={key_file}"
+    link = f" <https://storage.example.com/{GOOD['token']}>\r\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(link))
+    assert run("open", key, "-") == (0, GOOD["path"] + "\n", "")
+    assert run("open", key, link) == (0, GOOD["path"] + "\n", "")
+
+
+def test_a_terminal_that_cannot_write_the_name(key_file: Path) -> None:
+    result = subprocess.run(
+        [BIN / "record-shim", "open", f"--key-file={key_file}", CYRILLIC["token"]],
+        env={"PYTHONIOENCODING": "latin-1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\\u0" in result.stdout
 
 
 def test_rotation_of_a_key_for_sealed_links(run, jwe_key_file: Path) -> None:

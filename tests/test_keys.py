@@ -51,6 +51,10 @@ def test_keys_keep_their_order(tmp_path: Path) -> None:
         (base64.b64encode(KEY)[:-2] + b"1=", "line 1: not a key"),
         (b"+" + base64.urlsafe_b64encode(KEY)[1:-2] + b"_=", "line 1: not a key"),
         (KEY[:31], "line 1: not a key"),
+        # as many bytes as a raw key
+        (TEXT[:31] + b"\n", "line 1: not a key, but 31 characters"),
+        (b"# key for our box, do not share\n", "no key in it"),
+        (b"# " + b"x" * (1 << 20), "too large"),
     ],
 )
 def test_a_bad_key_file_is_named_and_the_key_is_not(
@@ -77,13 +81,17 @@ def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None
 def test_a_key_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="No such file"):
         load_keyring(str(tmp_path / "missing"))
-    with pytest.raises(Misconfigured, match="directory"):
+    with pytest.raises(Misconfigured, match=r"Is a directory$"):
         load_keyring(str(tmp_path))
     with pytest.raises(Misconfigured, match="not a regular file"):
         load_keyring("/dev/zero")
     os.mkfifo(tmp_path / "fifo", 0o600)
     with pytest.raises(Misconfigured, match="not a regular file"):
         load_keyring(str(tmp_path / "fifo"))
+    # nor waited for where a credential should be
+    (tmp_path / "fifo").rename(tmp_path / "key")
+    credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert find_key_file(credentials, API) == f"{tmp_path}/key"
 
 
 def test_where_the_key_files_are_looked_for(tmp_path: Path) -> None:

@@ -366,11 +366,14 @@ def test_check_finds(box: Box, fault: str) -> None:
 def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
     report = box.run(f"{SHIM} check --path {RECORD}")
     assert f"✓ round trip: a link brings '/srv/records{RECORD}'" in report
-    url = f"https://{HOST}/files/{box.link()}?from=crm"
+    url = f"https://{HOST}/{box.link()}?from=crm"
     assert RECORD in box.run(f"{SHIM} check --url '{url}'")
     for option, message in {
         "--path /300/nothing.mp3": "cannot read it: No such file",
         "--path /999/nothing.mp3": "directory '/srv/records/999' is not there",
+        "--path /300/../x.mp3": "segment that starts with a dot",
+        f"--url https://{HOST}/files/{box.link()}": "this link has more slashes",
+        "--url 'http://[x/y'": "not a URL",
         f"--url http://other/{box.link()}": "asks for other, but the site is",
         f"--url https://{HOST}/{'A' * 64}": "so is what another key makes of a token",
     }.items():
