@@ -46,15 +46,21 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def issue(environ: dict[str, str], name: str, *args: object) -> str:
-    result = subprocess.run(
+    result = run_issuer(environ, name, *args)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout.strip()
+
+
+def run_issuer(
+    environ: dict[str, str], name: str, *args: object
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*ISSUERS[name], TESTS / "issuers" / name, *map(str, args)],
         env=environ,
         check=False,
         capture_output=True,
         text=True,
     )
-    assert (result.returncode, result.stderr) == (0, "")
-    return result.stdout.strip()
 
 
 @pytest.mark.parametrize("name", ISSUERS)
@@ -92,6 +98,21 @@ def test_a_sealed_link(
     assert disposition.endswith(f"filename*=UTF-8''{quote(FILENAME)}")
     over = issue(environ, name, jwe_key_file, MP3, 0, FILENAME)
     assert get(stack.port, f"/{over}").status == 410
+
+
+@pytest.mark.parametrize("name", ISSUERS)
+@pytest.mark.parametrize("text", ["", TEST_KEY[:32], f"{TEST_KEY}\n{TEST_KEY}\n", None])
+def test_no_link_is_made_with_half_a_key(
+    environ: dict[str, str], key_file: Path, name: str, text: str | None
+) -> None:
+    """PHP's openssl and the openssl command fill a short key up with zeros."""
+    key_file.write_text(text or "")
+    if text is None:
+        key_file.unlink()
+    for args in ([], ["60", "a.mp3"][: 2 * (name in SEALING)]):
+        result = run_issuer(environ, name, key_file, MP3, *args)
+        assert result.returncode != 0
+        assert result.stdout == ""
 
 
 def test_the_page_shows_the_files_as_they_are() -> None:

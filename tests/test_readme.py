@@ -26,7 +26,7 @@ def test_links_between_the_pages_lead_somewhere() -> None:
             if "://" in target:
                 continue
             file, _, anchor = target.partition("#")
-            text = (page.parent / file).read_text("utf-8")
+            text = (page.parent / file if file else page).read_text("utf-8")
             headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
             anchors = [
                 re.sub(r"[^\w -]", "", x.lower()).replace(" ", "-") for x in headings

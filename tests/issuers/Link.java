@@ -46,6 +46,9 @@ class Link {
     // Link.java KEY_FILE PATH [SECONDS FILENAME]
     public static void main(String[] args) throws Exception {
         byte[] key = HexFormat.of().parseHex(Files.readString(Path.of(args[0])).strip());
+        if (key.length != 32) {
+            throw new IllegalArgumentException(args[0] + ": one key of 64 hex digits is wanted");
+        }
         if (args.length > 2) {
             long exp = Instant.now().getEpochSecond() + Long.parseLong(args[2]);
             String claims = "{\"path\":%s,\"exp\":%d,\"filename\":%s}"

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -56,6 +57,9 @@ func main() {
 	check(err)
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	check(err)
+	if len(key) != 32 {
+		check(errors.New(os.Args[1] + ": one key of 64 hex digits is wanted"))
+	}
 	path := os.Args[2]
 	if len(os.Args) > 3 {
 		seconds, err := strconv.ParseInt(os.Args[3], 10, 64)

@@ -19,7 +19,9 @@ function sealedToken(key, claims) {
 
 // link.mjs KEY_FILE PATH [SECONDS FILENAME]
 const [keyFile, path, seconds, filename] = process.argv.slice(2);
-const key = Buffer.from(readFileSync(keyFile, "ascii").trim(), "hex");
+const text = readFileSync(keyFile, "ascii").trim();
+if (!/^[0-9a-f]{64}$/i.test(text)) throw new Error(`${keyFile}: one key of 64 hex digits is wanted`);
+const key = Buffer.from(text, "hex");
 if (seconds) {
   const exp = Math.floor(Date.now() / 1000) + Number(seconds);
   console.log(sealedToken(key, { path, exp, filename }));

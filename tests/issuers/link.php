@@ -22,7 +22,13 @@ function sealed_token(string $key, array $claims): string
 
 // link.php KEY_FILE PATH [SECONDS FILENAME]
 [, $key_file, $path] = $argv;
-$key = hex2bin(trim(file_get_contents($key_file)));
+$key = file_get_contents($key_file);
+// openssl fills a short key up with zeros, and says nothing
+if (!preg_match('/^[0-9a-f]{64}\n?$/iD', $key)) {
+    fwrite(STDERR, "$key_file: one key of 64 hex digits is wanted\n");
+    exit(1);
+}
+$key = hex2bin(trim($key));
 if ($argc > 3) {
     echo sealed_token($key, ['path' => $path, 'exp' => time() + $argv[3], 'filename' => $argv[4]]), "\n";
 } else {

@@ -25,6 +25,8 @@ def sealed_token(key: bytes, claims: dict[str, object]) -> str:
 key_file, path, *sealed = sys.argv[1:]
 with open(key_file) as file:
     key = bytes.fromhex(file.read().strip())
+if len(key) != 32:
+    sys.exit(f"{key_file}: one key of 64 hex digits is wanted")
 if sealed:
     exp = int(time.time()) + int(sealed[0])
     print(sealed_token(key, {"path": path, "exp": exp, "filename": sealed[1]}))
