@@ -231,6 +231,7 @@ def test_key_and_settings_of_the_operator_are_kept(bare: Box) -> None:
     assert bare.status(bare.link()) == "200"
     bare.run(f"{SHIM} uninstall")
     assert bare.run("cd /etc/record-shim; sha256sum *") == before
+    bare.run(f"{SHIM} uninstall --purge")
 
 
 def test_uninstall_takes_out_what_install_put_in(bare: Box) -> None:

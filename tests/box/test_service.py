@@ -49,7 +49,7 @@ def test_the_service_has_no_network_and_sees_no_record(box: Box) -> None:
     assert box.run(f"{inside} ip -brief link | wc -l") == "1"
     # and nobody to ask for one
     hidden = box.run(f"{inside} ls /run/dbus/ 2>&1 || true")
-    assert box.run("ls /run/dbus/") == "system_bus_socket"
+    assert "system_bus_socket" in box.run("ls /run/dbus/")
     assert "system_bus_socket" not in hidden
     refused = box.run(f"{inside} curl -sS http://192.0.2.1/ 2>&1 || true")
     assert "connect" in refused
