@@ -35,8 +35,8 @@ Command = Callable[..., Any]
 
 def main(args: list[str] | None = None) -> None:
     """Run the command; an error is one line on stderr and exit status 1 (2 for usage)."""
-    for stream in (sys.stdout, sys.stderr):
-        # a name that the terminal cannot write is still shown
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # what the terminal's character set has not is still read and shown
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:

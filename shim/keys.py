@@ -65,10 +65,15 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     in both.
     """
     paths = {variable: key_file(environ, variable) for variable in CREDENTIALS}
+    if not any(paths.values()) and "CREDENTIALS_DIRECTORY" in environ:
+        raise Misconfigured(
+            "no key: neither of the key files that the unit loads is there; make one with"
+            " record-shim keygen --output, and restart the service"
+        )
     if not any(paths.values()):
         raise Misconfigured(
-            f"no key file: set {API} to the path of one, {JWE} for sealed links, or"
-            " give --key-file"
+            f"no key file: set {API} to the path of one, {JWE} for sealed links, or give"
+            " --key-file; on a storage box, run this as root"
         )
     keyrings = Keyrings(*(load_keyring(x) if x else () for x in paths.values()))
     api, jwe = (x and os.path.realpath(x) for x in paths.values())

@@ -310,6 +310,18 @@ def test_a_link_from_standard_input_or_out_of_a_mail(
     assert run("open", key, link) == (0, GOOD["path"] + "\n", "")
 
 
+def test_standard_input_that_is_no_text(key_file: Path) -> None:
+    result = subprocess.run(
+        [BIN / "record-shim", "open", f"--key-file={key_file}", "-"],
+        input=b"\xff\xfe\n",
+        env={"LC_ALL": "C.UTF-8"},
+        check=False,
+        capture_output=True,
+    )
+    output = (result.stdout.decode(), result.stderr.decode())
+    assert_one_line((result.returncode, *output), "not base64url")
+
+
 def test_a_terminal_that_cannot_write_the_name(key_file: Path) -> None:
     result = subprocess.run(
         [BIN / "record-shim", "open", f"--key-file={key_file}", CYRILLIC["token"]],

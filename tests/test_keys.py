@@ -114,6 +114,8 @@ def test_which_formats_have_keys(tmp_path: Path) -> None:
     assert load_keyrings(api | jwe) == ((KEY,), (TEXT,))
     with pytest.raises(Misconfigured, match=f"no key file: set {API}"):
         load_keyrings({})
+    with pytest.raises(Misconfigured, match="key files that the unit loads"):
+        load_keyrings({"CREDENTIALS_DIRECTORY": str(tmp_path / "none")})
 
 
 def test_no_key_is_for_both_formats(tmp_path: Path) -> None:
