@@ -52,9 +52,12 @@ def check_link(link: str) -> None:
         ) from None
 
 
-def publish(stack: Stack, paths: list[str]) -> dict[str, str]:
-    """Write the stack's front page; return its links, path: link."""
-    links = {path: stack.link(path) for path in paths}
+def publish(stack: Stack, paths: list[str], *options: str) -> dict[str, str]:
+    """Write the stack's front page; return its links, path: link.
+
+    `options` are those of `record-shim link`.
+    """
+    links = {path: stack.link(path, *options) for path in paths}
     for link in links.values():
         check_link(link)
     (stack.root / "page/index.html").write_text(front_page(links), encoding="utf-8")

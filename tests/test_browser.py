@@ -42,11 +42,12 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
+@pytest.mark.parametrize("options", [[], ["--expires=1h"]], ids=["api", "sealed"])
 def test_the_page_plays_seeks_and_downloads(
-    stack: Stack, browser: webdriver.Chrome, tmp_path: Path
+    stack: Stack, browser: webdriver.Chrome, tmp_path: Path, options: list[str]
 ) -> None:
     recordings = demo_recordings()
-    publish(stack, list(recordings))
+    publish(stack, list(recordings), *options)
     browser.get(stack.url + "/")
     players = browser.find_elements("tag name", "audio")
     assert len(players) == len(recordings)
