@@ -34,7 +34,8 @@ sys.path.insert(0, str(TESTS))
 
 from stack import BIN, Stack, StackError, free_port, running
 
-from shim import ecb
+from shim import ecb, jwe
+from shim.claims import Claims
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 64
 SIZES = {"19 kB": 19_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
@@ -49,7 +50,7 @@ EXPLANATION = (
     f"CPU is in seconds per 1,000 requests. Cold is {COLD_LINKS:,} different links in"
     " turn, hot the same one over and over. tests/bench/ shows how each peer is set up."
 )
-KEY = bytes(range(32))  # for the bench only
+KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for the bench only
 
 
 @dataclass
@@ -75,6 +76,10 @@ class Timing(NamedTuple):
 
 def token(path: str) -> str:
     return "/" + ecb.seal(path, (KEY,))
+
+
+def sealed_token(path: str) -> str:
+    return "/" + jwe.seal(Claims(path, exp=time.time() + 86400), (JWE_KEY,))
 
 
 def children(pid: int) -> list[int]:
@@ -234,7 +239,9 @@ def peers(stack: Stack, cached: Stack) -> Iterator[list[Peer]]:
 
         paths = {size: f"/{number}.wav" for number, size in enumerate(SIZES)}
         hot = {size: [token(path)] for size, path in paths.items()}
-        cold = {"19 kB": [token(f"/cold/{n}.wav") for n in range(COLD_LINKS)]}
+        cold_paths = [f"/cold/{n}.wav" for n in range(COLD_LINKS)]
+        cold = {"19 kB": [token(path) for path in cold_paths]}
+        sealed = {"19 kB": [sealed_token(path) for path in cold_paths]}
         workers = nginx.pid
         assert stack.endpoint and cached.endpoint
         plain_nginx, cached_nginx = nginx_main(stack), nginx_main(cached)
@@ -271,6 +278,13 @@ def peers(stack: Stack, cached: Stack) -> Iterator[list[Peer]]:
             ),
             Peer(
                 "record-shim, plain, cold", stack.port, cold, plain_nginx, plain_python
+            ),
+            Peer(
+                "record-shim, plain, cold, sealed",
+                stack.port,
+                sealed,
+                plain_nginx,
+                plain_python,
             ),
             Peer(
                 "empty WSGI application",
@@ -362,7 +376,8 @@ def main() -> None:
     contents = {size: secrets.token_bytes(number) for size, number in SIZES.items()}
     files = {f"/{number}.wav": contents[x] for number, x in enumerate(SIZES)}
     environ = {"GUNICORN_CMD_ARGS": f"--workers={WORKERS}"}
-    options = {"key": KEY.hex(), "settings": environ, "reuseport": True}
+    keys = {"key": KEY.hex(), "jwe_key": JWE_KEY.hex()}
+    options = {**keys, "settings": environ, "reuseport": True}
     try:
         with (
             running(files, free_port(), **options) as stack,
@@ -442,6 +457,13 @@ def measure(
             "cold links, plain form, against the empty WSGI application",
             "0.80 ×",
             ratio("record-shim, plain, cold", "empty WSGI application", "19 kB"),
+        ),
+        (
+            "cold sealed links, plain form, against those of the API's format",
+            "-",
+            ratio(
+                "record-shim, plain, cold, sealed", "record-shim, plain, cold", "19 kB"
+            ),
         ),
         (
             f"10 MB against Flask `send_file`, beside {WORKERS} slow clients",
