@@ -6,10 +6,10 @@ from flask import Flask, Response, abort, send_from_directory
 
 from shim.ecb import opener
 from shim.errors import Refused
-from shim.keys import key_file, load_keyring
+from shim.keys import load_keyrings
 
 app = Flask("afternoon")
-open_token = opener(load_keyring(key_file(os.environ)))
+open_token = opener(load_keyrings(os.environ).api)
 
 
 @app.get("/<token>")
