@@ -20,7 +20,7 @@ KEY_FILES = {API: f"{DIRECTORY}/key", JWE: f"{DIRECTORY}/jwe-key"}
 SETTINGS = f"{DIRECTORY}/settings"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
 UNIT_DIRECTORY = "/etc/systemd/system"
-SOCKET_UNIT, SERVICE_UNIT = UNITS
+_, SERVICE_UNIT = UNITS
 
 
 def require() -> None:
