@@ -34,15 +34,20 @@ def test_nothing_is_lost_while_it_changes(box: Box) -> None:
     box.run(f"rm -f /run/stop; {ROTATE}")
     arguments = ("/run/stop", "60000", HOST, f"/srv/records{RECORD}")
     with box.python("load.py", *arguments, *(f"/{x}" for x in tokens)) as load:
-        for turn in range(3):
-            for name, change in changes.items():
-                wait_for(lambda: box.main_pid() != "0" and box.workers() != "")
-                wheel = f"/wheels/{'other/' if turn % 2 == 0 else ''}record_shim-*.whl"
-                worker = box.workers().split()[0]
-                box.run(change.format(worker=worker, wheel=wheel))
-                wait_for(lambda: box.status(tokens[0]) == "200")
-                done[name] += 1
-        box.run("touch /run/stop")
+        try:
+            for turn in range(3):
+                for name, change in changes.items():
+                    wait_for(lambda: box.main_pid() != "0" and box.workers() != "")
+                    other = "other/" if turn % 2 == 0 else ""
+                    wheel = f"/wheels/{other}record_shim-*.whl"
+                    # the newest: after a reload the others are on their way out
+                    worker = box.workers().split()[-1]
+                    box.run(change.format(worker=worker, wheel=wheel))
+                    wait_for(lambda: box.status(tokens[0]) == "200")
+                    done[name] += 1
+        finally:
+            # without it the load never ends, and so neither does this block
+            box.run("touch /run/stop")
         assert load.stdout
         counts = json.loads(load.stdout.read())
     print(done, counts)
