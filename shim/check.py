@@ -19,7 +19,7 @@ from .keys import API, CREDENTIALS, JWE, NO_CREDENTIAL, Keyrings, load_keyrings
 from .paths import check_path, parse_internal_prefix, parse_path_prefix, record_name
 from .site import Directive, Site, find_site, worker_user
 from .templates import UNITS
-from .tokens import reader, token_of
+from .tokens import PASTED, reader, token_of
 
 _LINKS = {API: "links of the API's format", JWE: "sealed links"}
 
@@ -237,7 +237,7 @@ def _record_is_readable(
 
 def _opened(url: str, site: Site, keyrings: Keyrings) -> str:
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url.strip(PASTED))
         host = parts.hostname
     except ValueError:
         raise Misconfigured("--url: not a URL") from None

@@ -9,6 +9,9 @@ from .claims import Claims
 from .errors import NoApiKey, NoJweKey
 from .keys import Keyrings
 
+# what comes along when a link is copied out of a mail
+PASTED = " \t\r\n<>"
+
 
 def is_sealed(token: str) -> bool:
     """Return whether `token` is meant as a sealed one, not as one of the API's format."""
@@ -39,8 +42,7 @@ def reader(keyrings: Keyrings) -> Callable[[str], Claims]:
 def token_of(link: str) -> str:
     """Return the token of a whole link: its last segment, without query and fragment.
 
-    A bare token is returned as it is. Blanks and angle brackets around it, with which
-    links are pasted out of mails, do not count.
+    A bare token is returned as it is. What is PASTED around it does not count.
     """
-    link = link.strip(" \t\r\n<>")
-    return unquote(re.split(r"[?#]", link, maxsplit=1)[0].rpartition("/")[2])
+    bare = re.split(r"[?#]", link.strip(PASTED), maxsplit=1)[0]
+    return unquote(bare.rpartition("/")[2])

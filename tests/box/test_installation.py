@@ -369,6 +369,8 @@ def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
     assert f"✓ round trip: a link brings '/srv/records{RECORD}'" in report
     url = f"https://{HOST}/{box.link()}?from=crm"
     assert RECORD in box.run(f"{SHIM} check --url '{url}'")
+    report = box.run(f"echo '<{url}>' | {SHIM} check --url -")
+    assert "✓ round trip: a link brings" in report
     for option, message in {
         "--path /300/nothing.mp3": "cannot read it: No such file",
         "--path /999/nothing.mp3": "directory '/srv/records/999' is not there",
