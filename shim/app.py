@@ -51,10 +51,7 @@ def create_app() -> Flask:
 
     app = Flask("shim", static_folder=None)
     app.logger.setLevel("INFO")
-    app.logger.info(
-        "keys: %d for links of the API's format, %d for sealed links",
-        *map(len, keyrings),
-    )
+    app.logger.info("%s", keyrings)
 
     @app.get("/<token>", provide_automatic_options=False)
     def redirect(token: str) -> Response:

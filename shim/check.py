@@ -15,13 +15,11 @@ from urllib.parse import urlsplit
 from . import box, ecb, jwe
 from .claims import Claims, check_times
 from .errors import Misconfigured, Refused
-from .keys import API, CREDENTIALS, JWE, NO_CREDENTIAL, Keyrings, load_keyrings
+from .keys import CREDENTIALS, NO_CREDENTIAL, Keyrings, load_keyrings
 from .paths import check_path, parse_internal_prefix, parse_path_prefix, record_name
 from .site import Directive, Site, find_site, worker_user
 from .templates import UNITS
 from .tokens import PASTED, reader, token_of
-
-_LINKS = {API: "links of the API's format", JWE: "sealed links"}
 
 
 class Finding(NamedTuple):
@@ -87,10 +85,7 @@ def _keys_are_sound(keyrings: list[Keyrings]) -> str:
         )
     loaded = load_keyrings(files)
     keyrings.append(loaded)
-    numbers = {API: len(loaded.api), JWE: len(loaded.jwe)}
-    return "keys: " + ", ".join(
-        f"{number} for {_LINKS[variable]}" for variable, number in numbers.items()
-    )
+    return str(loaded)
 
 
 def _key_is_private(file: str) -> str:

@@ -205,7 +205,9 @@ def link(
     base_url: str | None,
     key_file: str | None,
 ) -> None:
-    """Make a token or a link of the record at PATH: the API's format, or sealed.
+    """Make a token, or a whole link, of the record at PATH.
+
+    It is one of the API's format; with --expires, a sealed one.
 
     \b
     Example: record-shim link --expires 7d --base-url https://storage.example.com /300/a.mp3
@@ -271,7 +273,7 @@ def _end(expires: str, now: float) -> int:
 @click.argument("token_or_link")
 @_key_file_option
 def open_(token_or_link: str, key_file: str | None) -> None:
-    """Show what is in a token or a whole link: its path, and all of a sealed one.
+    """Show what is in a token or a whole link.
 
     An expired link is shown too, but the exit status is 1. With - the link is read from
     standard input, and gets into no shell history.
@@ -449,7 +451,7 @@ def install(
     help="Delete all keys and the settings too: no link opens ever again.",
 )
 def uninstall(purge: bool) -> None:
-    """Take out what install put in; the key and the records stay. As root.
+    """Take out what install put in; keys and records stay. As root.
 
     \b
     Example: record-shim uninstall

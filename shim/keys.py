@@ -42,6 +42,13 @@ class Keyrings(NamedTuple):
     api: Keyring
     jwe: Keyring
 
+    def __str__(self) -> str:
+        """Say which links open, without the keys."""
+        return (
+            f"keys: {len(self.api)} for links of the API's format,"
+            f" {len(self.jwe)} for sealed links"
+        )
+
 
 def key_file(environ: Mapping[str, str], variable: str) -> str | None:
     """Return the path of the key file that `variable`, one of CREDENTIALS, names.

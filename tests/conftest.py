@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 from demo import demo_recordings
+from forging import encrypt, encrypt_claims
 from stack import Stack, free_port, running
-from tampering import encrypt, encrypt_claims
 
-from shim import ecb, jwe
+from shim import box, ecb, jwe
 from shim.claims import Claims
 
 VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
@@ -133,3 +133,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.delenv(f"SHIM_{name}", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    # and so do those of a storage box, should they run on one
+    files = {name: f"/nonexistent/{name}" for name in box.KEY_FILES}
+    monkeypatch.setattr(box, "KEY_FILES", files)
+    monkeypatch.setattr(box, "SETTINGS", "/nonexistent/settings")

@@ -6,14 +6,16 @@ raised. Hypothesis makes a token; that one and all its neighbours are opened.
 
 import argparse
 import itertools
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from forging import HEADER, encrypt, encrypt_claims
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tampering import HEADER, encrypt, encrypt_claims
 
 from shim.claims import Claims, check_times
 from shim.errors import Refused
@@ -117,8 +119,11 @@ def assert_harmless(opened: Claims, record: str) -> None:
 
 
 def fuzz(seconds: float) -> Count:
-    """Open tokens for `seconds`, and at least LEAST of them; Ctrl-C ends it."""
+    """Open tokens for `seconds`, and at least LEAST of them, or until Ctrl-C."""
     count = Count()
+    stop = threading.Event()
+    # hypothesis would take the exception for a failure
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
 
     @settings(
         max_examples=500,
@@ -140,9 +145,8 @@ def fuzz(seconds: float) -> Count:
             open_one(token, authentic, count)
 
     end = time.monotonic() + seconds
-    with suppress(KeyboardInterrupt):
-        while time.monotonic() < end or count.inputs < LEAST:
-            some()
+    while not stop.is_set() and (time.monotonic() < end or count.inputs < LEAST):
+        some()
     return count
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS, private
+from forging import encrypt_claims
 from stack import BIN, free_port
-from tampering import encrypt_claims
 
 from shim import __version__, box, ecb, jwe
 from shim.cli import main

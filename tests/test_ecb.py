@@ -1,5 +1,5 @@
+import forging
 import pytest
-import tampering
 from conftest import VECTORS
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -36,7 +36,7 @@ REASONS = {
 
 
 def encrypt(plaintext: bytes) -> str:
-    return tampering.encrypt(KEY, plaintext)
+    return forging.encrypt(KEY, plaintext)
 
 
 @pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])

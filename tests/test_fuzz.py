@@ -2,9 +2,9 @@ import re
 import subprocess
 import sys
 
+import forging
 import fuzz
 import pytest
-import tampering
 
 
 def test_a_minute_of_fuzzing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,10 +24,10 @@ def test_a_minute_of_fuzzing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_fuzzer_finds_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    token = tampering.encrypt_claims(fuzz.JWE_KEY, {"path": "/a.mp3", "exp": 1})
+    token = forging.encrypt_claims(fuzz.JWE_KEY, {"path": "/a.mp3", "exp": 1})
     with pytest.raises(AssertionError, match="forged"):
         fuzz.open_one(token, set(), fuzz.Count())
     monkeypatch.setattr("shim.paths._CONTROL", re.compile("never"))
-    bad = tampering.encrypt(fuzz.API_KEY, b"/a\nb.mp3")
+    bad = forging.encrypt(fuzz.API_KEY, b"/a\nb.mp3")
     with pytest.raises(AssertionError, match="control"):
         fuzz.open_one(bad, set(), fuzz.Count())

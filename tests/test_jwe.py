@@ -1,11 +1,11 @@
 import json
 
+import forging
 import pytest
-import tampering
 from conftest import LONG, TEST_JWE_KEY, TEST_KEY, VECTORS
+from forging import base64url
 from hypothesis import given
 from hypothesis import strategies as st
-from tampering import base64url
 from test_ecb import SEGMENT
 
 from shim import errors, jwe
@@ -19,15 +19,15 @@ open_token = jwe.opener((KEY,))
 
 
 def encrypt(claims: object, **options: object) -> str:
-    return tampering.encrypt_claims(KEY, claims, **options)
+    return forging.encrypt_claims(KEY, claims, **options)
 
 
 def test_the_example_of_the_rfc_form() -> None:
     """The parts are those of RFC 7516, section 7.1, and dir leaves the second empty."""
     header, encrypted_key, iv, ciphertext, tag = jwe.seal(FULL, (KEY,)).split(".")
-    assert json.loads(tampering.raw_parts(header)[0]) == tampering.HEADER
+    assert json.loads(forging.raw_parts(header)[0]) == forging.HEADER
     assert encrypted_key == ""
-    assert [len(x) for x in tampering.raw_parts(f"{iv}.{tag}")] == [12, 16]
+    assert [len(x) for x in forging.raw_parts(f"{iv}.{tag}")] == [12, 16]
     assert "=" not in ciphertext
 
 
@@ -95,7 +95,7 @@ def test_headers_that_mean_the_same(header: object) -> None:
         {"alg": "dir", "enc": "A256CBC-HS512"},
         {"alg": ["dir"], "enc": "A256GCM"},
         *(
-            tampering.HEADER | extra
+            forging.HEADER | extra
             for extra in (
                 {"zip": "DEF"},
                 {"crit": ["exp"], "exp": 1},
@@ -260,21 +260,21 @@ def assert_refused(tokens: object) -> int:
 
 def test_every_single_bit_change_is_refused() -> None:
     token = jwe.seal(FULL, (KEY,))
-    assert assert_refused(tampering.bits_of_the_text(token)) == 8 * len(token)
-    size = sum(map(len, tampering.raw_parts(token)))
-    assert assert_refused(tampering.bits_of_the_parts(token)) == 8 * size
+    assert assert_refused(forging.bits_of_the_text(token)) == 8 * len(token)
+    size = sum(map(len, forging.raw_parts(token)))
+    assert assert_refused(forging.bits_of_the_parts(token)) == 8 * size
 
 
 def test_every_truncation_is_refused() -> None:
     token = jwe.seal(FULL, (KEY,))
-    assert assert_refused(tampering.truncations(token)) == 3 * len(token)
+    assert assert_refused(forging.truncations(token)) == 3 * len(token)
 
 
 def test_every_swap_of_parts_is_refused() -> None:
     one = jwe.seal(FULL, (KEY,))
-    other = encrypt(GOOD, header=tampering.HEADER | {"kid": "x"})
+    other = encrypt(GOOD, header=forging.HEADER | {"kid": "x"})
     # four parts that differ, the second is empty in both: each mixture comes twice
-    assert assert_refused(tampering.swaps(one, other)) == 2 * (2**4 - 2)
+    assert assert_refused(forging.swaps(one, other)) == 2 * (2**4 - 2)
 
 
 @pytest.mark.parametrize("change", ["{}=", "{}.", ".{}", " {}", "{}\n", "{}.x"])
@@ -296,9 +296,9 @@ def test_an_iv_of_another_size(size: int) -> None:
 
 def test_a_tag_that_was_cut_short() -> None:
     """A short tag of GCM is soon guessed (NIST SP 800-38D, appendix C)."""
-    *rest, tag = tampering.raw_parts(encrypt(GOOD))
+    *rest, tag = forging.raw_parts(encrypt(GOOD))
     for size in range(16):
-        cut = ".".join(map(tampering.base64url, [*rest, tag[:size]]))
+        cut = ".".join(map(forging.base64url, [*rest, tag[:size]]))
         with pytest.raises(errors.NotCompact):
             open_token(cut)
 

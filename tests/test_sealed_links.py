@@ -1,4 +1,4 @@
-"""Sealed links through real nginx and gunicorn: their end, their claims, tampering."""
+"""Sealed links through real nginx and gunicorn: their end, their claims, forging."""
 
 import itertools
 import json
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
+import forging
 import pytest
-import tampering
 from client import Answer, fetch, get
 from conftest import (
     LONG,
@@ -134,9 +134,9 @@ def test_only_an_authentic_link_is_told_that_it_expired(stack: Stack) -> None:
         target[:-1] + ("A" if target[-1] != "A" else "Q"),
         target.replace("..", ".AA."),
         target + ".",
-        "/" + tampering.encrypt_claims(bytes(32), {"path": MP3, "exp": 1}),
-        "/" + tampering.encrypt_claims(KEY, {"path": "/300/../x", "exp": 1}),
-        "/" + tampering.encrypt_claims(KEY, {"path": MP3, "exp": 1, "nbf": "x"}),
+        "/" + forging.encrypt_claims(bytes(32), {"path": MP3, "exp": 1}),
+        "/" + forging.encrypt_claims(KEY, {"path": "/300/../x", "exp": 1}),
+        "/" + forging.encrypt_claims(KEY, {"path": MP3, "exp": 1, "nbf": "x"}),
     ]
     for each in changed:
         assert get(stack.port, each).without("Date") == not_found(stack)
@@ -209,7 +209,7 @@ def test_the_longest_name_of_the_longest_path(
     stack: Stack, recordings: dict[str, bytes]
 ) -> None:
     claims = {"path": LONG, "exp": end(), "filename": "й" * 125 + ".mp3"}
-    rest = len(tampering.encrypt_claims(KEY, claims | {"x": ""}))
+    rest = len(forging.encrypt_claims(KEY, claims | {"x": ""}))
     assert rest > jwe.TOKEN_MAX, "escaped it is too long"
     target = sealed_target(LONG, filename=claims["filename"])
     answer = get(stack.port, target)
@@ -222,7 +222,7 @@ def test_the_longest_token(stack: Stack, recordings: dict[str, bytes]) -> None:
 
     def token() -> str:
         text = json.dumps(claims, ensure_ascii=False).encode()
-        return tampering.encrypt_claims(KEY, text)
+        return forging.encrypt_claims(KEY, text)
 
     rest = len(token())
     for length, status in ((jwe.TOKEN_MAX - 2, 200), (jwe.TOKEN_MAX + 2, 404)):
@@ -239,14 +239,14 @@ def test_the_longest_token(stack: Stack, recordings: dict[str, bytes]) -> None:
 )
 def test_a_wrong_claim_is_the_same_404(stack: Stack, claim: str, value: object) -> None:
     claims = {"path": MP3, "exp": end()} | {claim: value}
-    answer = get(stack.port, "/" + tampering.encrypt_claims(KEY, claims))
+    answer = get(stack.port, "/" + forging.encrypt_claims(KEY, claims))
     assert answer.without("Date") == not_found(stack)
     wait_for(lambda: f"refused: claim {claim}: " in stack.log("endpoint.log"))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [tampering.bits_of_the_text, tampering.bits_of_the_parts, tampering.truncations],
+    [forging.bits_of_the_text, forging.bits_of_the_parts, forging.truncations],
     ids=lambda x: x.__name__,
 )
 def test_no_changed_link_opens(
@@ -262,7 +262,7 @@ def test_no_mixture_of_two_links_opens(stack: Stack) -> None:
     mixtures = [
         mixture
         for one, other in itertools.combinations(tokens, 2)
-        for mixture in tampering.swaps(one, other)
+        for mixture in forging.swaps(one, other)
         if mixture not in tokens
     ]
     assert set(fetch_all(stack, mixtures)) == {404}

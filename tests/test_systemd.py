@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shim.cli import main
+from shim.keys import NO_CREDENTIAL
 from shim.templates import UNITS
 
 
@@ -59,7 +60,10 @@ def test_the_service_runs_this_environment_and_gets_its_key_from_systemd(
     ) in service
     assert "Type=notify" in service
     assert "StartLimitIntervalSec=0" in service
-    assert "LoadCredential=key:/etc/record-shim/key" in service
+    for name in ("key", "jwe-key"):
+        assert f"LoadCredential={name}:/etc/record-shim/{name}" in service
+        # a format is left out by leaving out its file
+        assert f"SetCredential={name}:{NO_CREDENTIAL.decode()}" in service
 
 
 def test_both_units_are_printed_under_their_names(

@@ -25,15 +25,12 @@ def encrypt_claims(
     cipher = AES.new(key, AES.MODE_GCM, nonce=secrets.token_bytes(iv_bytes))
     cipher.update(protected.encode())
     ciphertext, tag = cipher.encrypt_and_digest(_json(claims))
-    return join(protected, b"", cipher.nonce, ciphertext, tag)
+    parts = map(base64url, (b"", cipher.nonce, ciphertext, tag))
+    return ".".join([protected, *parts])
 
 
 def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def join(header: str, *parts: bytes) -> str:
-    return ".".join([header, *map(base64url, parts)])
 
 
 def raw_parts(token: str) -> list[bytes]:
