@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 from werkzeug.datastructures import Headers
 
-from .claims import check_times
 from .errors import Expired, Refused
-from .keys import load_keyrings
-from .paths import (
+from .tokens import reader
+from .tokens.claims import check_times
+from .tokens.keys import load_keyrings
+from .tokens.paths import (
     accel_redirect,
     content_disposition,
     parse_disposition,
@@ -20,7 +21,6 @@ from .paths import (
     plain_record,
     record_name,
 )
-from .tokens import reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -1,64 +1,14 @@
-import json
-import time
-from collections.abc import Callable, Iterator
+"""What every test may ask for."""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from demo import demo_recordings
-from forging import encrypt, encrypt_claims
-from stack import Stack, free_port, running
+from support.links import FORMATS, TEST_JWE_KEY, TEST_KEY, Format, Targets, private
+from support.recordings import all_recordings
+from support.stack import Stack, free_port, running
 
-from shim import box, ecb, jwe
-from shim.claims import Claims
-
-VECTORS = json.loads(Path(__file__).with_name("vectors.json").read_text("utf-8"))
-# for tests only
-TEST_KEY = VECTORS["key_hex"]
-TEST_JWE_KEY = bytes(range(100, 132)).hex()
-
-# what a link may point at beside recordings; none of it may be told from nothing
-OTHER_FILES = {"/300/.hidden.mp3": b"hidden", "/.htpasswd": b"hidden"}
-BIG = "/300/big.wav"
-# percent-encoded it takes 9 KB of header
-LONG = "/" + "/".join(["д" * 127] * 12) + "/запись.mp3"
-
-
-Targets = Callable[[str], str]
-
-
-class Format(NamedTuple):
-    """How a test makes the targets of links: as one should, and of any path at all."""
-
-    target_of: Targets
-    unchecked: Targets
-
-
-def end() -> int:
-    return int(time.time()) + 3600
-
-
-def api_target(path: str) -> str:
-    return "/" + ecb.seal(path, (bytes.fromhex(TEST_KEY),))
-
-
-def sealed_target(path: str, **claims: object) -> str:
-    sealed = Claims(path, **{"exp": end()} | claims)
-    return "/" + jwe.seal(sealed, (bytes.fromhex(TEST_JWE_KEY),))
-
-
-FORMATS = {
-    "api": Format(
-        api_target, lambda path: "/" + encrypt(bytes.fromhex(TEST_KEY), path.encode())
-    ),
-    "sealed": Format(
-        sealed_target,
-        lambda path: (
-            "/"
-            + encrypt_claims(bytes.fromhex(TEST_JWE_KEY), {"path": path, "exp": end()})
-        ),
-    ),
-}
+from shim.box import system as box
 
 
 @pytest.fixture(params=FORMATS)
@@ -76,17 +26,9 @@ def unchecked(format_: Format) -> Targets:
     return format_.unchecked
 
 
-def recording(path: str) -> bytes:
-    """Return bytes that only the file at `path` holds."""
-    return f"recording of {path}\n".encode() * 500
-
-
 @pytest.fixture(scope="session")
 def recordings() -> dict[str, bytes]:
-    opens = {
-        vector["path"]: recording(vector["path"]) for vector in VECTORS["opens"]
-    } | {LONG: recording(LONG)}
-    return opens | demo_recordings() | {BIG: bytes(range(256)) * 40_000} | OTHER_FILES
+    return all_recordings()
 
 
 @pytest.fixture(scope="session", params=[None, "10m"], ids=["plain", "cached"])
@@ -113,12 +55,6 @@ def key_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def jwe_key_file(tmp_path: Path) -> Path:
     return private(tmp_path / "jwe-key", TEST_JWE_KEY)
-
-
-def private(path: Path, key: str) -> Path:
-    path.touch(0o600)
-    path.write_text(key + "\n")
-    return path
 
 
 @pytest.fixture(autouse=True)

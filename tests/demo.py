@@ -7,11 +7,10 @@ import signal
 import sys
 import threading
 import urllib.request
-from pathlib import Path
 
-from stack import BIN, Stack, StackError, running
+from support.recordings import demo_recordings
+from support.stack import BIN, Stack, StackError, running
 
-RECORDINGS = Path(__file__).parent / "recordings"
 PORT = 8080
 
 
@@ -32,13 +31,6 @@ def front_page(links: dict[str, str]) -> str:
         "<h1>Call recordings</h1>\n<p>Every name is a link that carries its path"
         f" encrypted.</p>\n<ul>\n{rows}\n</ul>\n</html>\n"
     )
-
-
-def demo_recordings() -> dict[str, bytes]:
-    """Return the three recordings, path: content, as a PBX lays them out."""
-    return {
-        f"/300/{file.name}": file.read_bytes() for file in sorted(RECORDINGS.iterdir())
-    }
 
 
 def check_link(link: str) -> None:

@@ -13,15 +13,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from forging import HEADER, encrypt, encrypt_claims
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.forging import HEADER, encrypt, encrypt_claims
 
-from shim.claims import Claims, check_times
 from shim.errors import Refused
-from shim.keys import Keyrings
-from shim.paths import accel_redirect, content_disposition, plain_record, record_name
 from shim.tokens import reader
+from shim.tokens.claims import Claims, check_times
+from shim.tokens.keys import Keyrings
+from shim.tokens.paths import (
+    accel_redirect,
+    content_disposition,
+    plain_record,
+    record_name,
+)
 
 LEAST = 1_000_000
 API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import VECTORS, sealed_target
 from flask.testing import FlaskClient
+from support.links import jwe_target
+from support.recordings import VECTORS
 
 from shim import app, create_app, errors
 
@@ -43,12 +44,12 @@ def test_a_sealed_token(
 ) -> None:
     monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
     client = create_app().test_client()
-    target = sealed_target("/300/a.mp3", exp=4_000_000_000, disposition="inline")
+    target = jwe_target("/300/a.mp3", exp=4_000_000_000, disposition="inline")
     answer = client.get(target, headers={"X-Cache-Seconds": "600"})
     assert answer.headers["X-Accel-Redirect"] == "/_records/300/a.mp3"
     assert answer.headers["X-Record-Disposition"] == 'inline; filename="a.mp3"'
     assert re.fullmatch(r"@\d{10}", answer.headers["X-Accel-Expires"])
-    assert client.get(sealed_target("/300/a.mp3", exp=1)).status_code == 401
+    assert client.get(jwe_target("/300/a.mp3", exp=1)).status_code == 401
     assert caplog.messages == [
         "keys: 0 for links of the API's format, 1 for sealed links",
         "refused: expired since 1970-01-01T00:00:01Z, request -",
@@ -75,9 +76,9 @@ def test_no_request_touches_the_disk(
     targets = {
         "/" + GOOD["token"]: 200,
         "/" + REFUSED: 403,
-        sealed_target("/300/a.mp3"): 200,
-        sealed_target("/300/a.mp3", exp=1): 401,
-        sealed_target("/300/a.mp3")[:-2]: 403,
+        jwe_target("/300/a.mp3"): 200,
+        jwe_target("/300/a.mp3", exp=1): 401,
+        jwe_target("/300/a.mp3")[:-2]: 403,
     }
     for target in targets:
         client.get(target)  # whatever is loaded late is loaded now

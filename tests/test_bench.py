@@ -2,10 +2,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BIG, TEST_KEY
-from stack import Stack, StackError
+from support.links import TEST_KEY
+from support.recordings import BIG
+from support.stack import Stack, StackError
 
-from shim import ecb
+from shim.tokens import ecb
 
 sys.path.append(str(Path(__file__).with_name("bench")))
 import bench

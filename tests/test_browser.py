@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from demo import demo_recordings, publish
+from demo import publish
 from selenium import webdriver
-from stack import Stack
-from waiting import wait_for
+from support.recordings import demo_recordings
+from support.stack import Stack
+from support.waiting import wait_for
 
 FLAGS = [
     "--headless=new",

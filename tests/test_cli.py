@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS, private
-from forging import encrypt_claims
-from stack import BIN, free_port
+from support.forging import encrypt_claims
+from support.links import TEST_JWE_KEY, TEST_KEY, private
+from support.recordings import VECTORS
+from support.stack import BIN, free_port
 
-from shim import __version__, box, ecb, jwe
+from shim import __version__
+from shim.box import system as box
+from shim.box.templates import nginx_site
 from shim.cli import main
-from shim.templates import nginx_site
+from shim.tokens import ecb, jwe
 
 GOOD = VECTORS["opens"][0]
 CYRILLIC = next(x for x in VECTORS["opens"] if not x["path"].isascii())

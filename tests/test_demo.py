@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from client import get
-from demo import demo_recordings
-from stack import free_port
-from waiting import wait_for
+from support.raw_http import get
+from support.recordings import demo_recordings
+from support.stack import free_port
+from support.waiting import wait_for
 
 DEMO = Path(__file__).with_name("demo.py")
 

@@ -1,10 +1,11 @@
-import forging
 import pytest
-from conftest import VECTORS
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import forging
+from support.recordings import VECTORS
 
-from shim import ecb, errors
+from shim import errors
+from shim.tokens import ecb
 
 KEY = bytes.fromhex(VECTORS["key_hex"])
 OTHER_KEY = bytes.fromhex(VECTORS["other_key_hex"])

@@ -2,9 +2,9 @@ import re
 import subprocess
 import sys
 
-import forging
 import fuzz
 import pytest
+from support import forging
 
 
 def test_a_minute_of_fuzzing(capsys: pytest.CaptureFixture[str]) -> None:

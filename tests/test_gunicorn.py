@@ -2,8 +2,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TEST_KEY
-from stack import BIN
+from support.links import TEST_KEY
+from support.stack import BIN
 
 from shim import gunicorn_conf
 

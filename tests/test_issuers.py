@@ -10,18 +10,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from client import get
-from conftest import TEST_JWE_KEY, TEST_KEY, VECTORS
 from joserfc import jwt
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import OctKey
-from stack import Stack
+from support.links import TEST_JWE_KEY, TEST_KEY
+from support.raw_http import get
+from support.recordings import DATA, VECTORS
+from support.stack import Stack
 
-from shim import ecb, jwe
-from shim.claims import Claims
+from shim.tokens import ecb, jwe
+from shim.tokens.claims import Claims
 
-TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "issuing-links.md"
+PAGE = Path(__file__).parents[1] / "docs" / "issuing-links.md"
 KEY = bytes.fromhex(TEST_JWE_KEY)
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
@@ -55,7 +55,7 @@ def run_issuer(
     environ: dict[str, str], name: str, *args: object
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*ISSUERS[name], TESTS / "issuers" / name, *map(str, args)],
+        [*ISSUERS[name], DATA / "issuers" / name, *map(str, args)],
         env=environ,
         check=False,
         capture_output=True,
@@ -118,7 +118,7 @@ def test_no_link_is_made_with_half_a_key(
 def test_the_page_shows_the_files_as_they_are() -> None:
     blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     shown = {text for _, text in blocks}
-    files = {x.name: x.read_text("utf-8") for x in (TESTS / "issuers").glob("*.*")}
+    files = {x.name: x.read_text("utf-8") for x in (DATA / "issuers").glob("*.*")}
     assert set(files) == set(ISSUERS)
     assert [name for name, text in files.items() if text not in shown] == []
 
@@ -150,7 +150,7 @@ def jose(**request: object) -> str:
         # where ./run puts npm's packages
         cwd=sys.prefix,
         env=os.environ | {"REQUEST": json.dumps({"key": TEST_JWE_KEY} | request)},
-        input=(TESTS / "foreign.mjs").read_text("utf-8"),
+        input=(DATA / "foreign.mjs").read_text("utf-8"),
         check=True,
         stdout=subprocess.PIPE,
         text=True,

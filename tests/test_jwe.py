@@ -1,15 +1,17 @@
 import json
 
-import forging
 import pytest
-from conftest import LONG, TEST_JWE_KEY, TEST_KEY, VECTORS
-from forging import base64url
 from hypothesis import given
 from hypothesis import strategies as st
+from support import forging
+from support.forging import base64url
+from support.links import TEST_JWE_KEY, TEST_KEY
+from support.recordings import LONG, VECTORS
 from test_ecb import SEGMENT
 
-from shim import errors, jwe
-from shim.claims import TIME_MAX, Claims, check_times
+from shim import errors
+from shim.tokens import jwe
+from shim.tokens.claims import TIME_MAX, Claims, check_times
 
 KEY = bytes.fromhex(TEST_JWE_KEY)
 OTHER_KEY = bytes.fromhex(VECTORS["other_key_hex"])

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shim.errors import Misconfigured
-from shim.keys import API, JWE, load_keyring, load_keyrings
-from shim.keys import key_file as find_key_file
+from shim.tokens.keys import API, JWE, load_keyring, load_keyrings
+from shim.tokens.keys import key_file as find_key_file
 
 KEY = bytes(range(200, 232))
 TEXT = b"correct horse battery staple 32!"

@@ -9,22 +9,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from client import Answer, fetch, get
-from conftest import (
-    BIG,
-    LONG,
-    OTHER_FILES,
-    TEST_JWE_KEY,
-    TEST_KEY,
-    VECTORS,
-    Format,
-    Targets,
-    api_target,
-)
-from stack import Stack, free_port, running
-from waiting import wait_for
+from support.links import TEST_JWE_KEY, TEST_KEY, Format, Targets, ecb_target
+from support.raw_http import Answer, fetch, get
+from support.recordings import BIG, LONG, OTHER_FILES, VECTORS
+from support.stack import Stack, free_port, running
+from support.waiting import wait_for
 
-from shim import ecb, errors, jwe
+from shim import errors
+from shim.tokens import ecb, jwe
 
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
@@ -92,7 +84,7 @@ def test_a_query_string(
 
 def test_padding_of_the_apis_format(stack: Stack, recordings: dict[str, bytes]) -> None:
     path = VECTORS["opens"][1]["path"]
-    target = api_target(path)
+    target = ecb_target(path)
     assert target.endswith("==")
     for form in (target, target.rstrip("="), target.replace("=", "%3D")):
         assert get(stack.port, form).body == recordings[path]
@@ -156,12 +148,12 @@ def test_blocks_of_two_links_make_a_third_of_the_apis_format(stack: Stack) -> No
     ]
     never_linked = "/300/2017-02-17-12-06-05_in_301.mp3"
     (stack.records / never_linked.lstrip("/")).write_bytes(b"of somebody else")
-    one, other = (base64.urlsafe_b64decode(api_target(x)[1:]) for x in held)
+    one, other = (base64.urlsafe_b64decode(ecb_target(x)[1:]) for x in held)
     spliced = base64.urlsafe_b64encode(one[:16] + other[16:]).decode()
     assert ecb.opener((bytes.fromhex(TEST_KEY),))(spliced) == never_linked
     assert get(stack.port, f"/{spliced}").body == b"of somebody else"
     # and no key is needed to see which links are of one directory and day
-    same_day = api_target("/300/2017-02-17-23-59-59_out_317.mp3")
+    same_day = ecb_target("/300/2017-02-17-23-59-59_out_317.mp3")
     assert base64.urlsafe_b64decode(same_day[1:])[:16] == one[:16]
 
 
@@ -450,7 +442,9 @@ def test_an_endpoint_that_was_taken_over_reaches_records_and_nothing_else(
         (stack.root / "secret").write_bytes(b"secret")
         (stack.root / "secret").chmod(0o644)
         stack.stop_endpoint()
-        stack.start_endpoint("--pythonpath", str(Path(__file__).parent), "hostile:app")
+        stack.start_endpoint(
+            "--pythonpath", str(Path(__file__).parent), "support.hostile:app"
+        )
 
         def answer(path: str, prefix: str = "/_records") -> Answer:
             headers = {"X-Accel-Redirect": prefix + path, "X-Record": path + "/"}

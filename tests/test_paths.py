@@ -1,7 +1,7 @@
 import pytest
 
-from shim import paths
 from shim.errors import Misconfigured, OutsidePrefix
+from shim.tokens import paths
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,6 @@ def test_links_between_the_pages_lead_somewhere() -> None:
 def test_the_settings_table_lists_what_the_code_reads() -> None:
     listed = set(re.findall(r"^\| `(SHIM_\w+)`", section("Settings"), re.MULTILINE))
     read = set()
-    for source in Path(shim.__file__).parent.glob("*.py"):
+    for source in Path(shim.__file__).parent.rglob("*.py"):
         read |= set(re.findall(r'"(SHIM_[A-Z_]+)"', source.read_text("utf-8")))
     assert listed == read

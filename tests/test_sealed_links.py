@@ -9,23 +9,16 @@ from collections.abc import Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
-import forging
 import pytest
-from client import Answer, fetch, get
-from conftest import (
-    LONG,
-    TEST_JWE_KEY,
-    TEST_KEY,
-    VECTORS,
-    api_target,
-    end,
-    sealed_target,
-)
-from stack import Stack, free_port, running
+from support import forging
+from support.links import TEST_JWE_KEY, TEST_KEY, ecb_target, in_an_hour, jwe_target
+from support.raw_http import Answer, fetch, get
+from support.recordings import LONG, VECTORS
+from support.stack import Stack, free_port, running
+from support.waiting import wait_for
 from test_jwe import WRONG_CLAIMS
-from waiting import wait_for
 
-from shim import jwe
+from shim.tokens import jwe
 
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 KEY = bytes.fromhex(TEST_JWE_KEY)
@@ -50,7 +43,7 @@ def test_a_link_ends_to_the_second(stack: Stack, recordings: dict[str, bytes]) -
     exp = math.ceil(time.time()) + 2
     statuses = []
     for before, answer, after in answers_until(
-        stack, sealed_target(MP3, exp=exp), exp + 1.5
+        stack, jwe_target(MP3, exp=exp), exp + 1.5
     ):
         if after < exp:
             assert (answer.status, answer.body) == (200, recordings[MP3])
@@ -66,7 +59,7 @@ def test_nothing_is_served_from_memory_beyond_the_end(stack: Stack) -> None:
     if not stack.cache_time:
         return
     exp = math.ceil(time.time()) + 3
-    target = sealed_target(MP3, exp=exp)
+    target = jwe_target(MP3, exp=exp)
     assert get(stack.port, target).status == 200
     stack.stop_endpoint()
     try:
@@ -85,7 +78,7 @@ def test_nothing_is_served_from_memory_beyond_the_end(stack: Stack) -> None:
 def test_a_link_with_a_broken_second_is_not_rounded_up(stack: Stack) -> None:
     exp = math.ceil(time.time()) + 1.5
     for before, answer, after in answers_until(
-        stack, sealed_target(MP3, exp=exp), exp + 1
+        stack, jwe_target(MP3, exp=exp), exp + 1
     ):
         if after < exp:
             assert answer.status == 200
@@ -104,7 +97,7 @@ def test_the_command_makes_a_link_for_two_seconds(stack: Stack) -> None:
 
 
 def expired(path: str = MP3) -> str:
-    return sealed_target(path, exp=int(time.time()))
+    return jwe_target(path, exp=int(time.time()))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -144,7 +137,7 @@ def test_only_an_authentic_link_is_told_that_it_expired(stack: Stack) -> None:
 
 def test_a_link_before_its_time(stack: Stack) -> None:
     nbf = math.ceil(time.time()) + 1
-    target = sealed_target(MP3, nbf=nbf)
+    target = jwe_target(MP3, nbf=nbf)
     for before, answer, after in answers_until(stack, target, nbf + 0.5):
         if after < nbf:
             assert answer.without("Date") == not_found(stack)
@@ -161,18 +154,20 @@ def max_age(answer: Answer) -> int:
 def test_no_client_may_keep_a_recording_beyond_the_links_end(stack: Stack) -> None:
     exp = math.ceil(time.time()) + 3
     for seconds, times in ((exp, exp - 0.1), (exp + 3600, exp - 2)):
-        target = sealed_target(MP3, exp=seconds)
+        target = jwe_target(MP3, exp=seconds)
         for _, answer, _ in answers_until(stack, target, times, pause=0.1):
             sent = parsedate_to_datetime(answer.header("Date") or "").timestamp()
             assert sent + max_age(answer) <= seconds
     # and keeps it for long where the link does; nginx itself keeps it for ten minutes
     kept = 3600 - (600 if stack.cache_time else 0)
-    assert kept - 5 <= max_age(get(stack.port, sealed_target(MP3, exp=end()))) <= kept
-    assert get(stack.port, api_target(MP3)).header("Cache-Control") == "private"
+    assert (
+        kept - 5 <= max_age(get(stack.port, jwe_target(MP3, exp=in_an_hour()))) <= kept
+    )
+    assert get(stack.port, ecb_target(MP3)).header("Cache-Control") == "private"
 
 
 def test_a_revalidated_recording_keeps_its_links_end(stack: Stack) -> None:
-    target = sealed_target(MP3)
+    target = jwe_target(MP3)
     etag = get(stack.port, target).header("ETag") or ""
     again = get(stack.port, target, If_None_Match=etag)
     assert again.status == 304
@@ -199,7 +194,7 @@ def test_a_revalidated_recording_keeps_its_links_end(stack: Stack) -> None:
 def test_name_and_disposition_are_the_links(
     stack: Stack, claims: dict[str, str], header: str
 ) -> None:
-    answer = get(stack.port, sealed_target(MP3, **claims))
+    answer = get(stack.port, jwe_target(MP3, **claims))
     assert answer.status == 200
     assert answer.header("Content-Disposition") == header
     assert answer.header("X-Evil") is None
@@ -208,17 +203,22 @@ def test_name_and_disposition_are_the_links(
 def test_the_longest_name_of_the_longest_path(
     stack: Stack, recordings: dict[str, bytes]
 ) -> None:
-    claims = {"path": LONG, "exp": end(), "filename": "й" * 125 + ".mp3"}
+    claims = {"path": LONG, "exp": in_an_hour(), "filename": "й" * 125 + ".mp3"}
     rest = len(forging.encrypt_claims(KEY, claims | {"x": ""}))
     assert rest > jwe.TOKEN_MAX, "escaped it is too long"
-    target = sealed_target(LONG, filename=claims["filename"])
+    target = jwe_target(LONG, filename=claims["filename"])
     answer = get(stack.port, target)
     assert answer.body == recordings[LONG]
     assert quote(claims["filename"]) in (answer.header("Content-Disposition") or "")
 
 
 def test_the_longest_token(stack: Stack, recordings: dict[str, bytes]) -> None:
-    claims = {"path": LONG, "exp": end(), "filename": "й" * 125 + ".mp3", "x": ""}
+    claims = {
+        "path": LONG,
+        "exp": in_an_hour(),
+        "filename": "й" * 125 + ".mp3",
+        "x": "",
+    }
 
     def token() -> str:
         text = json.dumps(claims, ensure_ascii=False).encode()
@@ -238,7 +238,7 @@ def test_the_longest_token(stack: Stack, recordings: dict[str, bytes]) -> None:
     [(claim, value) for claim, values in WRONG_CLAIMS.items() for value in values],
 )
 def test_a_wrong_claim_is_the_same_404(stack: Stack, claim: str, value: object) -> None:
-    claims = {"path": MP3, "exp": end()} | {claim: value}
+    claims = {"path": MP3, "exp": in_an_hour()} | {claim: value}
     answer = get(stack.port, "/" + forging.encrypt_claims(KEY, claims))
     assert answer.without("Date") == not_found(stack)
     wait_for(lambda: f"refused: claim {claim}: " in stack.log("endpoint.log"))
@@ -252,13 +252,13 @@ def test_a_wrong_claim_is_the_same_404(stack: Stack, claim: str, value: object) 
 def test_no_changed_link_opens(
     stack: Stack, changes: Callable[[str], Iterator[str]]
 ) -> None:
-    token = sealed_target(MP3)[1:]
+    token = jwe_target(MP3)[1:]
     assert get(stack.port, f"/{token}").status == 200
     assert set(fetch_all(stack, changes(token))) == {404}
 
 
 def test_no_mixture_of_two_links_opens(stack: Stack) -> None:
-    tokens = [sealed_target(x["path"])[1:] for x in VECTORS["opens"][:4]]
+    tokens = [jwe_target(x["path"])[1:] for x in VECTORS["opens"][:4]]
     mixtures = [
         mixture
         for one, other in itertools.combinations(tokens, 2)
@@ -292,8 +292,8 @@ def fetch_all(stack: Stack, tokens: Iterable[str]) -> list[int]:
 def test_only_the_formats_that_have_a_key_open(cache_time: str | None) -> None:
     content = {"/300/a.mp3": b"a"}
     targets = {
-        "SHIM_KEY_FILE": api_target("/300/a.mp3"),
-        "SHIM_JWE_KEY_FILE": sealed_target("/300/a.mp3"),
+        "SHIM_KEY_FILE": ecb_target("/300/a.mp3"),
+        "SHIM_JWE_KEY_FILE": jwe_target("/300/a.mp3"),
     }
     for variable, closed in targets.items():
         with running(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from shim.box.templates import UNITS
 from shim.cli import main
-from shim.keys import NO_CREDENTIAL
-from shim.templates import UNITS
+from shim.tokens.keys import NO_CREDENTIAL
 
 
 @pytest.fixture

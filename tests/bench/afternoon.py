@@ -4,9 +4,9 @@ import os
 
 from flask import Flask, Response, abort, send_from_directory
 
-from shim.ecb import opener
 from shim.errors import Refused
-from shim.keys import load_keyrings
+from shim.tokens.ecb import opener
+from shim.tokens.keys import load_keyrings
 
 app = Flask("afternoon")
 open_token = opener(load_keyrings(os.environ).api)

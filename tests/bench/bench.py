@@ -32,10 +32,10 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent
 sys.path.insert(0, str(TESTS))
 
-from stack import BIN, Stack, StackError, free_port, running
+from support.stack import BIN, Stack, StackError, free_port, running
 
-from shim import ecb, jwe
-from shim.claims import Claims
+from shim.tokens import ecb, jwe
+from shim.tokens.claims import Claims
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 64
 SIZES = {"19 kB": 19_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
@@ -325,7 +325,7 @@ def slow_clients(
 ) -> dict[str, float]:
     arguments = [str(number), str(rate), f"127.0.0.1:{port}", slow, target]
     result = subprocess.run(
-        [sys.executable, TESTS / "box" / "slow.py", *arguments],
+        [sys.executable, TESTS / "support" / "clients" / "slow.py", *arguments],
         check=True,
         stdout=subprocess.PIPE,
     )

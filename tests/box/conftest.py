@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from machine import INSTALL, SHIM, Box, booted, readme_commands
+from support.box import INSTALL, SHIM, Box, booted, readme_commands
 
 
 @pytest.fixture(scope="session", params=["bookworm", "trixie"])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from machine import INSTALL, KEY, RECORD, SHIM, Box
+from support.box import INSTALL, KEY, RECORD, SHIM, Box
 
 CACHE = "/run/record-shim-cache"
 

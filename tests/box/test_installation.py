@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from machine import (
+from support.box import (
     HOST,
     INSTALL,
     KEY,
@@ -12,7 +12,7 @@ from machine import (
     Box,
     readme_commands,
 )
-from waiting import wait_for
+from support.waiting import wait_for
 
 SERVICE = "/etc/systemd/system/record-shim.service"
 

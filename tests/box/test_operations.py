@@ -1,6 +1,6 @@
 import re
 
-from machine import CHECKOUT, HOST, INSTALL, SITE, Box
+from support.box import CHECKOUT, HOST, INSTALL, SITE, Box
 
 DOCUMENT = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
 

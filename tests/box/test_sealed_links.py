@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from machine import INSTALL, JWE_KEY, KEY, SHIM, Box
-from waiting import wait_for
+from support.box import INSTALL, JWE_KEY, KEY, SHIM, Box
+from support.waiting import wait_for
 
 RESTART = "systemctl restart record-shim"
 

@@ -1,8 +1,8 @@
 import json
 import re
 
-from machine import HOST, KEY, RECORD, SHIM, SITE, Box
-from waiting import wait_for
+from support.box import HOST, KEY, RECORD, SHIM, SITE, Box
+from support.waiting import wait_for
 
 AUDIT = "/var/log/nginx/record-shim.log"
 JOURNAL = "journalctl --no-pager --all -u record-shim -b"

@@ -1,8 +1,8 @@
 import json
 import re
 
-from machine import HOST, KEY, RECORD, RECORDING, SHIM, Box, mount_records
-from waiting import wait_for
+from support.box import HOST, KEY, RECORD, RECORDING, SHIM, Box, mount_records
+from support.waiting import wait_for
 
 PIP = "/opt/record-shim/bin/pip install -q --no-index --no-deps --force-reinstall"
 ROTATE = f"{SHIM} keygen --rotate {KEY}; systemctl restart record-shim"

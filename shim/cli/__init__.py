@@ -13,13 +13,11 @@ from typing import Any
 
 import click
 
-from . import __version__, box, ecb, installation, jwe
-from .check import Finding, check_box
-from .claims import TIME_MAX, Claims, check_times
-from .errors import Misconfigured, Refused, utc
-from .keys import API, JWE, Keyring, Keyrings, load_keyrings, new_key, rotate
-from .paths import parse_internal_prefix, parse_path_prefix, record_name
-from .templates import (
+from .. import __version__
+from ..box import install as installation
+from ..box import system as box
+from ..box.check import Finding, check_box
+from ..box.templates import (
     CACHE_DIR,
     CACHE_TIME,
     LOG_DIR,
@@ -28,7 +26,11 @@ from .templates import (
     nginx_site,
     unit,
 )
-from .tokens import is_sealed, reader, token_of
+from ..errors import Misconfigured, Refused, utc
+from ..tokens import ecb, is_sealed, jwe, reader, token_of
+from ..tokens.claims import TIME_MAX, Claims, check_times
+from ..tokens.keys import API, JWE, Keyring, Keyrings, load_keyrings, new_key, rotate
+from ..tokens.paths import parse_internal_prefix, parse_path_prefix, record_name
 
 Command = Callable[..., Any]
 

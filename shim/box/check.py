@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
-from . import box, ecb, jwe
-from .claims import Claims, check_times
-from .errors import Misconfigured, Refused
-from .keys import CREDENTIALS, NO_CREDENTIAL, Keyrings, load_keyrings
-from .paths import check_path, parse_internal_prefix, parse_path_prefix, record_name
-from .site import Directive, Site, find_site, worker_user
+from ..errors import Misconfigured, Refused
+from ..tokens import PASTED, ecb, jwe, reader, token_of
+from ..tokens.claims import Claims, check_times
+from ..tokens.keys import CREDENTIALS, NO_CREDENTIAL, Keyrings, load_keyrings
+from ..tokens.paths import (
+    check_path,
+    parse_internal_prefix,
+    parse_path_prefix,
+    record_name,
+)
+from . import system as box
+from .nginx_config import Directive, Site, find_site, worker_user
 from .templates import UNITS
-from .tokens import PASTED, reader, token_of
 
 
 class Finding(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from Crypto.Cipher import AES
 from Crypto.Cipher._mode_gcm import GcmMode
 
+from ..errors import BadHeader, NotAuthentic, NotCompact, TokenTooLong
 from . import base64url
 from .claims import Claims, check_claims, parse_claims, parse_object, write_claims
-from .errors import BadHeader, NotAuthentic, NotCompact, TokenTooLong
 from .keys import Keyring
 
 # characters: nginx takes a request line of 8 kB (large_client_header_buffers)

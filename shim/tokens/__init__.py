@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from ..errors import NoApiKey, NoJweKey
 from . import ecb, jwe
 from .claims import Claims
-from .errors import NoApiKey, NoJweKey
 from .keys import Keyrings
 
 # what comes along when a link is copied out of a mail

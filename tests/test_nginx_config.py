@@ -2,10 +2,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from stack import Stack
+from support.stack import Stack
 
-from shim.site import Directive, Site, find_site, listens_on, parse, worker_user
-from shim.templates import nginx_site
+from shim.box.nginx_config import (
+    Directive,
+    Site,
+    find_site,
+    listens_on,
+    parse,
+    worker_user,
+)
+from shim.box.templates import nginx_site
 
 
 def rendered(**values: str) -> str:

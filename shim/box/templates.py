@@ -8,8 +8,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
-from . import ecb, jwe
-from .errors import Misconfigured
+from ..errors import Misconfigured
+from ..tokens import ecb, jwe
 
 UNITS = ("record-shim.socket", "record-shim.service")
 SOCKET = "/run/record-shim/record-shim.sock"

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from Crypto.Cipher import AES
 
+from ..errors import NotCanonical, NotUtf8, NotWholeBlocks, PathTooLong, Refused
 from . import base64url
-from .errors import NotCanonical, NotUtf8, NotWholeBlocks, PathTooLong, Refused
 from .keys import Keyring
 from .paths import PATH_MAX, check_path
 

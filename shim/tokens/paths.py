@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from .errors import (
+from ..errors import (
     ControlCharacter,
     Directory,
     DotSegment,

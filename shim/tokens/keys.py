@@ -11,8 +11,8 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from . import files
-from .errors import Misconfigured
+from ..box import files
+from ..errors import Misconfigured
 
 KEY_BYTES = 32
 API, JWE = "SHIM_KEY_FILE", "SHIM_JWE_KEY_FILE"

@@ -10,9 +10,9 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 
-from . import site
-from .errors import Misconfigured
-from .keys import API, JWE
+from ..errors import Misconfigured
+from ..tokens.keys import API, JWE
+from . import nginx_config as site
 from .templates import UNITS
 
 DIRECTORY = "/etc/record-shim"

@@ -3,7 +3,7 @@
 import base64
 import re
 
-from .errors import NotBase64url, NotCanonical
+from ..errors import NotBase64url, NotCanonical
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 

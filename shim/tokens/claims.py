@@ -6,7 +6,7 @@ The claims of a sealed token are a JSON Web Token's (RFC 7519).
 import json
 from typing import Any, NamedTuple
 
-from .errors import BadClaim, Expired, NotYetValid, Refused
+from ..errors import BadClaim, Expired, NotYetValid, Refused
 from .paths import check_path
 
 # the end of the year 9999

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import box, files
-from .errors import Misconfigured
-from .keys import API, load_keyrings, new_key
-from .paths import parse_internal_prefix
-from .site import Directive, Site, cache_directory, find_site, listens_on
+from ..errors import Misconfigured
+from ..tokens.keys import API, load_keyrings, new_key
+from ..tokens.paths import parse_internal_prefix
+from . import files
+from . import system as box
+from .nginx_config import Directive, Site, cache_directory, find_site, listens_on
 from .templates import CACHE_DIR, UNITS, nginx_site, parse_listen, unit
 
 # what install wrote, for `sha256sum -c`: a file that no longer matches was edited

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from waiting import wait_for
+from .recordings import RECORDINGS
+from .waiting import wait_for
 
-TESTS = Path(__file__).parents[1]
-CHECKOUT = TESTS.parent
+CHECKOUT = Path(__file__).parents[2]
+CLIENTS = Path(__file__).with_name("clients")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "record-shim"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,nginx,python3-venv,curl,iproute2,logrotate,openssl"
@@ -22,7 +23,7 @@ PACKAGES = (
 LATER_PACKAGES = "python3-certbot-nginx"
 HOST = "storage.example.com"
 RECORD = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
-RECORDING = (TESTS / "recordings" / RECORD.rpartition("/")[2]).read_bytes()
+RECORDING = (RECORDINGS / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
 KEY = "/etc/record-shim/key"
@@ -90,14 +91,14 @@ class Box:
 
     @contextlib.contextmanager
     def python(self, script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a Python script that lies beside this file on the box's own Python."""
+        """Run a Python script of clients/ on the box's own Python."""
         with subprocess.Popen(
             self.enter("/usr/bin/python3", "-", *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         ) as process:
             assert process.stdin
-            process.stdin.write(Path(__file__).with_name(script).read_bytes())
+            process.stdin.write((CLIENTS / script).read_bytes())
             process.stdin.close()
             yield process
 
@@ -163,7 +164,7 @@ def booted(suite: str, wheels: Path) -> Iterator[Box]:
             "--private-network",
             f"--machine=box-{suite}",
             f"--bind-ro={wheels}:/wheels",
-            f"--bind-ro={TESTS}/recordings:/recordings",
+            f"--bind-ro={RECORDINGS}:/recordings",
             f"--directory={root}",
         ],
         stdin=subprocess.DEVNULL,
