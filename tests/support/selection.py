@@ -61,8 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     # A part of the suite is not expected to cover what the whole does. This is a
     # wrapper so that it runs before pytest-cov, which reads the option here.
-    if not is_whole_suite(early_config.known_args_namespace):
-        early_config.known_args_namespace.cov_source = []
+    option = early_config.known_args_namespace
+    if option.list_needs or not is_whole_suite(option):
+        option.cov_source = []
     yield
 
 
