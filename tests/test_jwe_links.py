@@ -20,6 +20,8 @@ from test_jwe import WRONG_CLAIMS
 
 from shim.tokens import jwe
 
+pytestmark = pytest.mark.needs("nginx", "curl")
+
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 KEY = bytes.fromhex(TEST_JWE_KEY)
 EXPIRED = b"This link has expired. Please ask for a new one.\n"
