@@ -9,7 +9,6 @@ from shim.box.layout import UNITS
 from shim.cli import main
 from shim.tokens.keys import NO_CREDENTIAL
 
-
 pytestmark = pytest.mark.needs("systemd-analyze")
 
 
