@@ -28,10 +28,10 @@ from shim.tokens.paths import (
     record_name,
 )
 
-API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
+ECB_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for fuzzing only
 ODD = "=.%\n\0\r /?й\udcff"
 
-open_token = opener(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
+open_token = opener(Keyrings((bytes(32), ECB_KEY), (bytes(32), JWE_KEY)))
 
 # Characters that are special in paths, names or JSON, drawn more often than by chance.
 piece = st.sampled_from(
@@ -61,10 +61,10 @@ header = st.just(HEADER) | st.fixed_dictionaries(
     },
     optional={x: json_value for x in ("zip", "crit", "typ", "kid", "cty", "jwk")},
 )
-api_token = st.one_of(
+ecb_token = st.one_of(
     name.map(lambda x: x.encode("utf-8", "surrogatepass")), st.binary(max_size=80)
-).map(lambda x: encrypt(API_KEY, x))
-sealed_token = st.builds(
+).map(lambda x: encrypt(ECB_KEY, x))
+jwe_token = st.builds(
     lambda content, head: encrypt_claims(JWE_KEY, content, head),
     claims | st.binary(max_size=60),
     header | st.binary(max_size=40),
@@ -138,8 +138,8 @@ def fuzz(seconds: float, least: int) -> Count:
         suppress_health_check=list(HealthCheck),
     )
     @given(
-        token=api_token | sealed_token | no_token,
-        other=api_token | sealed_token,
+        token=ecb_token | jwe_token | no_token,
+        other=ecb_token | jwe_token,
         at=st.integers(0, 400),
         put=st.characters(),
     )

@@ -243,7 +243,7 @@ def test_a_wrong_claim_is_the_same_404(stack: Stack, claim: str, value: object) 
     claims = {"path": MP3, "exp": in_an_hour()} | {claim: value}
     answer = get(stack.port, "/" + forging.encrypt_claims(KEY, claims))
     assert answer.without("Date") == not_found(stack)
-    wait_for(lambda: f"refused: claim {claim}: " in stack.log("endpoint.log"))
+    wait_for(lambda: f"invalid claim: {claim} " in stack.log("endpoint.log"))
 
 
 @pytest.mark.parametrize(
