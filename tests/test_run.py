@@ -82,7 +82,7 @@ def test_selected_tests_need_only_their_own_programs(tmp_path: Path) -> None:
 
 
 def test_each_program_is_in_a_package(tmp_path: Path) -> None:
-    """dpkg knows the package that ./run would install for each program."""
+    """apt knows every package that ./run would install for a program."""
     function = RUN.read_text("utf-8").split("\npackage_of() {")[1].split("\n}\n")[0]
     programs = [x for x in needs(tmp_path) if not x.startswith("npm:")]
     script = f"package_of() {{{function}\n}}\nfor x; do package_of $x; done"
@@ -120,9 +120,7 @@ def pytest_in(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", *args],
         cwd=project,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join((str(project), "tests"))}
-        | {"PYTHONPATH": f"{project}{os.pathsep}{CHECKOUT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{CHECKOUT / 'tests'}"},
         check=False,
         capture_output=True,
         text=True,
