@@ -118,8 +118,8 @@ def base(suite: str) -> Path:
         apt = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
         later = f"apt-get -q update && {apt} install {LATER_PACKAGES}"
         for command in (
-            ["debootstrap", *options, suite, unfinished],
-            ["chroot", unfinished, "sh", "-c", later],
+            ["debootstrap", *options, suite, str(unfinished)],
+            ["chroot", str(unfinished), "sh", "-c", later],
         ):
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(root, ignore_errors=True)
@@ -149,8 +149,8 @@ def make_wheels(root: Path, wheels: Path) -> None:
     ]
     [wheel] = wheels.glob("record_shim-*.whl")
     version = ["--python-version", python.name.removeprefix("python")]
-    options = ["--only-binary=:all:", *version, "-d", wheels]
-    subprocess.run([*pip, "download", *options, wheel, "coverage"], check=True)
+    options = ["--only-binary=:all:", *version, "-d", str(wheels)]
+    subprocess.run([*pip, "download", *options, str(wheel), "coverage"], check=True)
 
 
 @contextlib.contextmanager
@@ -208,5 +208,5 @@ def readme_commands() -> list[str]:
     """Return the README's two commands."""
     readme = (CHECKOUT / "README.md").read_text("utf-8")
     section = readme.split("\n## Install it on a storage box\n")[1].split("\n## ")[0]
-    block = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0]
+    block: str = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[0]
     return block.replace("\\\n", "").splitlines()

@@ -51,7 +51,7 @@ def bits_of_the_parts(token: str) -> Iterator[str]:
             changed = bytearray(part)
             changed[at] ^= 1 << bit
             yield ".".join(
-                map(base64url, [*parts[:number], changed, *parts[number + 1 :]])
+                map(base64url, [*parts[:number], bytes(changed), *parts[number + 1 :]])
             )
 
 

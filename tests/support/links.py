@@ -33,9 +33,16 @@ def ecb_target(path: str) -> str:
     return "/" + ecb.seal(path, (bytes.fromhex(TEST_KEY),))
 
 
-def jwe_target(path: str, **claims: object) -> str:
-    sealed = Claims(path, **{"exp": in_an_hour()} | claims)
-    return "/" + jwe.seal(sealed, (bytes.fromhex(TEST_JWE_KEY),))
+def jwe_target(
+    path: str,
+    exp: float | None = None,
+    nbf: float | None = None,
+    filename: str | None = None,
+    disposition: str | None = None,
+) -> str:
+    """Return the target of a JWE link, which expires in an hour if not at `exp`."""
+    claims = Claims(path, exp or in_an_hour(), nbf, filename, disposition)
+    return "/" + jwe.seal(claims, (bytes.fromhex(TEST_JWE_KEY),))
 
 
 FORMATS = {
