@@ -1,28 +1,35 @@
-import sys
-from pathlib import Path
+"""The benchmark's own rules: what is timed has been checked, and is alike."""
 
 import pytest
+from bench.peers import Peer, audit_log, check
 from support.links import TEST_KEY
 from support.recordings import BIG
 from support.stack import Stack, StackError
 
 from shim.tokens import ecb
 
-sys.path.append(str(Path(__file__).with_name("bench")))
-import bench
-
 LINK = "/" + ecb.seal(BIG, (bytes.fromhex(TEST_KEY),))
 
 
-def peer(stack: Stack, target: str) -> bench.Peer:
-    return bench.Peer("peer", stack.port, {"10 MB": [target]}, None)
+def peer(stack: Stack, target: str) -> Peer:
+    return Peer("peer", stack.port, {"10 MB": [target]}, None)
 
 
 def test_a_peer_is_checked_before_it_is_timed(
     stack: Stack, recordings: dict[str, bytes]
 ) -> None:
-    bench.check(peer(stack, LINK), {"10 MB": recordings[BIG]})
+    check(peer(stack, LINK), {"10 MB": recordings[BIG]})
     with pytest.raises(StackError, match=r"peer: .* wrong bytes"):
-        bench.check(peer(stack, LINK), {"10 MB": b"other"})
+        check(peer(stack, LINK), {"10 MB": b"other"})
     with pytest.raises(StackError, match="peer: HTTP Error 404"):
-        bench.check(peer(stack, "/none"), {"10 MB": b"other"})
+        check(peer(stack, "/none"), {"10 MB": b"other"})
+
+
+def test_the_peers_write_the_log_of_the_site(stack: Stack) -> None:
+    if stack.cache_time:
+        return
+    log = audit_log((stack.root / "conf.d" / "record-shim.conf").read_text())
+    assert log.count("map $") == 3
+    assert "log_format record_shim escape=json" in log
+    assert '"record":"$uri"' in log
+    assert log.endswith("""'"user_agent":"$record_shim_user_agent"}';""")

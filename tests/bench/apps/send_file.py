@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: Flask opens the token and sends the file."""
+"""The simplest alternative: Flask opens the token and sends the file itself."""
 
 import os
 
@@ -8,7 +8,7 @@ from shim.errors import Refused
 from shim.tokens.ecb import opener
 from shim.tokens.keys import load_keyrings
 
-app = Flask("afternoon")
+app = Flask("send_file")
 open_token = opener(load_keyrings(os.environ).api)
 
 

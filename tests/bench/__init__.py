@@ -1,0 +1,1 @@
+"""`./run bench`: times record-shim and its alternatives side by side."""

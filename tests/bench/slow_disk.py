@@ -1,0 +1,155 @@
+"""A slow disk: a FUSE file system on which every read takes 50 ms.
+
+As a program, it mounts one: `python -m bench.slow_disk MOUNTPOINT`.
+"""
+
+import contextlib
+import errno
+import math
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from support.stack import Stack, StackError
+
+from .load import command
+from .tokens import ecb_target
+
+READ_SECONDS = 0.05
+FILE_SIZE = 1_000_000
+NAME = "slow"  # the mount point, below the records directory
+SAMPLES = 200
+PAUSE = 0.01  # between two samples
+START_SECONDS = 20
+
+# so that no file is read twice: the kernel caches what was read
+_unread = count()
+
+
+class NotMounted(Exception):
+    """Why there is no slow disk, in one line."""
+
+
+@contextlib.contextmanager
+def mounted(mountpoint: Path) -> Iterator[None]:
+    """Mount the slow disk until the block ends. Raises NotMounted."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise NotMounted("needs a readable and writable /dev/fuse")
+    mountpoint.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.slow_disk", mountpoint],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not os.path.ismount(mountpoint):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                lines = process.communicate()[1].strip().splitlines()
+                reason = lines[-1] if lines else "no error message"
+                raise NotMounted(f"FUSE cannot be mounted here: {reason}")
+            time.sleep(0.02)
+        yield
+    finally:
+        # libfuse unmounts
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=40)
+
+
+def first_byte_ms(stack: Stack, hot: str, cold_reads: int) -> float:
+    """Return the 99th percentile of the time to a hot link's first byte, while
+    `cold_reads` connections download records from the slow disk."""
+    lines = stack.root / "tmp" / "slow"
+    paths = [f"/{NAME}/{next(_unread)}.wav" for _ in range(4_000)]
+    lines.write_text("\n".join(map(ecb_target, paths)))
+    _one(stack.port, hot)
+    before = _reads(stack)
+    load = subprocess.Popen(
+        command(stack.port, lines, 600, cold_reads), stdout=subprocess.DEVNULL
+    )
+    try:
+        # until every connection has asked for its first record
+        deadline = time.monotonic() + START_SECONDS
+        while _reads(stack) - before < min(cold_reads, 8):
+            if load.poll() is not None or time.monotonic() > deadline:
+                raise StackError("slow disk: nothing was read from it")
+            time.sleep(0.02)
+        times = []
+        for _ in range(SAMPLES):
+            times.append(_one(stack.port, hot))
+            time.sleep(PAUSE)
+        if load.poll() is not None:
+            raise StackError("slow disk: the cold reads ended early")
+    finally:
+        load.kill()
+        load.wait()
+    return sorted(times)[math.ceil(0.99 * SAMPLES) - 1] * 1000
+
+
+def _one(port: int, target: str) -> float:
+    start = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        request = f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        if connection.recv(12) != b"HTTP/1.1 200":
+            raise StackError(f"port {port}: the hot link does not open")
+        return time.perf_counter() - start
+
+
+def _reads(stack: Stack) -> int:
+    """Return how many reads the slow disk has been asked for."""
+    # a new name each time, because the kernel caches what it knows of a file
+    return os.stat(stack.records / NAME / f"reads-{time.monotonic_ns()}").st_size
+
+
+def _serve(mountpoint: str) -> None:
+    import mfusepy
+
+    class SlowDisk(mfusepy.Operations):
+        """Any file name that ends in .wav; the size of "reads-…" is the number of reads."""
+
+        use_ns = True
+
+        def __init__(self) -> None:
+            self.reads = count(1)
+            self.last = 0
+
+        def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+            if path == "/":
+                return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
+            if path.startswith("/reads-"):
+                return {"st_mode": stat.S_IFREG | 0o444, "st_size": self.last}
+            if path.endswith(".wav"):
+                return {"st_mode": stat.S_IFREG | 0o444, "st_size": FILE_SIZE}
+            raise mfusepy.FuseOSError(errno.ENOENT)
+
+        def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+            self.last = next(self.reads)
+            time.sleep(READ_SECONDS)
+            return bytes(min(size, FILE_SIZE - offset))
+
+    # root mounts it, nginx's workers read it as another user
+    options = {"allow_other": True} if os.getuid() == 0 else {}
+    mfusepy.FUSE(
+        SlowDisk(),
+        mountpoint,
+        foreground=True,
+        ro=True,
+        # enough that opening a file never waits for the reads of others
+        max_threads=64,
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
