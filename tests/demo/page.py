@@ -2,7 +2,6 @@
 
 import os
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,8 +28,8 @@ def publish(stack: Stack, ecb_links: dict[str, str], lifetime: int = LIFETIME) -
     The JWE link leads to the first recording and expires `lifetime` seconds from now.
     """
     expires = int(time.time()) + lifetime
-    time_ = datetime.fromtimestamp(expires, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    jwe_link = stack.link(next(iter(ecb_links)), f"--expires={time_}", "--inline")
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
+    jwe_link = stack.link(next(iter(ecb_links)), f"--expires={until}", "--inline")
     text = TEMPLATES.get_template("page.html").render(
         base_url=stack.url,
         ecb_links=ecb_links,
