@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.forging import HEADER, encrypt, encrypt_claims
 
 from shim.errors import Refused
-from shim.tokens import reader
+from shim.tokens import opener
 from shim.tokens.claims import Claims, check_times
 from shim.tokens.keys import Keyrings
 from shim.tokens.paths import (
@@ -29,10 +29,10 @@ from shim.tokens.paths import (
 )
 
 LEAST = 1_000_000
-API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
+ECB_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
 ODD = "=.%\n\0\r /?й\udcff"
 
-read = reader(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
+open_token = opener(Keyrings((bytes(32), ECB_KEY), (bytes(32), JWE_KEY)))
 
 # what paths, names and JSON trip over, more often than chance would have it
 piece = st.sampled_from(
@@ -62,10 +62,10 @@ header = st.just(HEADER) | st.fixed_dictionaries(
     },
     optional={x: json_value for x in ("zip", "crit", "typ", "kid", "cty", "jwk")},
 )
-api_token = st.one_of(
+ecb_token = st.one_of(
     name.map(lambda x: x.encode("utf-8", "surrogatepass")), st.binary(max_size=80)
-).map(lambda x: encrypt(API_KEY, x))
-sealed_token = st.builds(
+).map(lambda x: encrypt(ECB_KEY, x))
+jwe_token = st.builds(
     lambda content, head: encrypt_claims(JWE_KEY, content, head),
     claims | st.binary(max_size=60),
     header | st.binary(max_size=40),
@@ -98,7 +98,7 @@ def open_one(token: str, authentic: set[str], count: Count) -> None:
     """Open `token` as the endpoint does; raises AssertionError when it should not."""
     count.inputs += 1
     try:
-        opened = read(token)
+        opened = open_token(token)
         record = record_name(opened.path)
     except Refused:
         return
@@ -139,8 +139,8 @@ def fuzz(seconds: float) -> Count:
         suppress_health_check=list(HealthCheck),
     )
     @given(
-        token=api_token | sealed_token | no_token,
-        other=api_token | sealed_token,
+        token=ecb_token | jwe_token | no_token,
+        other=ecb_token | jwe_token,
         at=st.integers(0, 400),
         put=st.characters(),
     )

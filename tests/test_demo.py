@@ -16,6 +16,8 @@ from support.recordings import demo_recordings
 from support.stack import free_port
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.needs("nginx", "pgrep")
+
 TESTS = Path(__file__).parent
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from shim.box.templates import UNITS
+from shim.box.layout import UNITS
 from shim.cli import main
 from shim.tokens.keys import NO_CREDENTIAL
+
+pytestmark = pytest.mark.needs("systemd-analyze")
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class Box:
     def link(self, record: str = RECORD) -> str:
         return self.run(f"{SHIM} link {record}")
 
-    def sealed_link(self, expires: str = "1h") -> str:
+    def jwe_link(self, expires: str = "1h") -> str:
         return self.run(f"{SHIM} link --expires {expires} {RECORD}")
 
     def status(self, token: str, options: str = "") -> str:
