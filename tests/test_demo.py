@@ -37,9 +37,9 @@ def start(
 
 @contextlib.contextmanager
 def started(
-    port: int, tmp_path: Path, umask: int = -1
+    port: int, tmp_path: Path, umask: int = -1, **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
-    with start(port, tmp_path, umask) as demo:
+    with start(port, tmp_path, umask, **environ) as demo:
         try:
             yield demo
         finally:
@@ -118,9 +118,11 @@ def test_the_jwe_link_of_the_page_is_renewed(short_tmp: Path) -> None:
         assert demo.wait(timeout=60) == 0
 
 
-def test_a_umask_that_hides_new_files(short_tmp: Path) -> None:
+def test_a_strict_umask_and_a_proxy(short_tmp: Path) -> None:
+    """nginx can read the files nevertheless, and no request goes to the proxy."""
     port = free_port()
-    with started(port, short_tmp, umask=0o077) as demo:
+    proxy = f"http://127.0.0.1:{free_port()}"
+    with started(port, short_tmp, umask=0o077, http_proxy=proxy) as demo:
         wait_for(lambda: "Ctrl-C" in demo.stdout.readline())
         assert get(port, "/").status == 200
         demo.send_signal(signal.SIGINT)

@@ -46,6 +46,9 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     # nginx's workers must be able to read the recordings and the page
     os.umask(0o022)
+    # a proxy that the environment names cannot reach 127.0.0.1
+    direct = urllib.request.ProxyHandler({})
+    urllib.request.install_opener(urllib.request.build_opener(direct))
     try:
         with running(demo_recordings(), port, page="starting") as stack:
             links = {path: make_link(stack, path) for path in demo_recordings()}
