@@ -1,12 +1,11 @@
 """Real nginx and gunicorn on this machine, for the demo and for the tests.
 
-Started by root, the workers of both run as nobody; else everything runs as the caller.
+If root starts them, the workers of both run as nobody. Otherwise everything runs as the
+caller.
 """
 
 import contextlib
-import grp
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -20,33 +19,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .stack_nginx import configure_nginx, nogroup
+
 BIN = Path(sys.executable).parent
 START_SECONDS = 30
 
-NGINX_CONF = """\
-{user}
-daemon off;
-worker_processes 2;
-pid {root}/nginx.pid;
-error_log {root}/logs/nginx.error.log;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 8192; }}
-http {{
-    include /etc/nginx/mime.types;
-    default_type application/octet-stream;
-    access_log off;
-    client_body_temp_path {root}/tmp/body;
-    proxy_temp_path {root}/tmp/proxy;
-    fastcgi_temp_path {root}/tmp/fastcgi;
-    uwsgi_temp_path {root}/tmp/uwsgi;
-    scgi_temp_path {root}/tmp/scgi;
-    include {root}/conf.d/*.conf;
-}}
-"""
-
 
 class StackError(Exception):
-    """What kept nginx or gunicorn from starting, in one line."""
+    """nginx or gunicorn did not start; the reason, in one line."""
 
 
 @dataclass
@@ -93,8 +73,8 @@ class Stack:
         return self.command("link", *base_url, *options, "--", path).strip()
 
     def start_endpoint(self, *args: str) -> None:
-        """Start gunicorn, with `args` behind its own."""
-        as_nobody = [] if os.getuid() else ["--user=nobody", f"--group={_nogroup()}"]
+        """Start gunicorn, with `args` after its own arguments."""
+        as_nobody = [] if os.getuid() else ["--user=nobody", f"--group={nogroup()}"]
         socket_path = self.root / "endpoint.sock"
         with open(self.root / "logs" / "endpoint.log", "ab") as log:
             self.endpoint = subprocess.Popen(
@@ -110,7 +90,7 @@ class Stack:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # the terminal's Ctrl-C is for us, who stop it in order
+                # The terminal's Ctrl-C must not reach it: it is stopped in order.
                 start_new_session=True,
             )
         self.wait(socket_path.exists, self.endpoint, "endpoint.log")
@@ -151,10 +131,10 @@ def running(
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
-    A key that is not given is made. With `cache_time`, nginx remembers opened tokens for
-    so long; `reuseport` shares the connections evenly among its workers. `page` makes a
-    front page for the stack; `static_port` serves the same files statically beside it.
-    Raises StackError when something does not start.
+    A key that is not given is generated. `cache_time` selects the cached form of the nginx
+    site. `reuseport` shares connections evenly among nginx's workers. `page` is the HTML
+    of a front page. `static_port` serves the same files statically. Raises StackError if
+    something does not start.
     """
     _check_port(port)
     if not shutil.which("nginx"):
@@ -162,7 +142,7 @@ def running(
     with contextlib.ExitStack() as cleanup:
         root = Path(tempfile.mkdtemp(prefix="record-shim-"))
         cleanup.callback(shutil.rmtree, root)
-        # the key has its own mode; nginx's workers must get through to the records
+        # nginx's workers must reach the records; the key files have their own mode.
         root.chmod(0o755)
         for name in ("logs", "tmp", "conf.d", "records", "page"):
             (root / name).mkdir()
@@ -186,7 +166,7 @@ def running(
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        _configure_nginx(stack, page, " reuseport" if reuseport else "")
+        configure_nginx(stack, page, " reuseport" if reuseport else "")
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
         nginx = subprocess.Popen(
@@ -197,43 +177,11 @@ def running(
         )
         # SIGTERM: nginx's fast shutdown
         cleanup.callback(_stop, nginx, signal.SIGTERM)
-        # through the endpoint, which refuses this
+        # The endpoint refuses this token, so a 404 shows that both run.
         stack.wait(
             lambda: _answers(f"{stack.url}/{'A' * 22}"), nginx, "nginx.error.log"
         )
         yield stack
-
-
-def _configure_nginx(stack: Stack, page: str, listen_options: str) -> None:
-    root = stack.root
-    user = "" if os.getuid() else f"user nobody {_nogroup()};"
-    (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
-    cache = ["--cache", f"--cache-time={stack.cache_time}", f"--cache-dir={root}/cache"]
-    site = stack.command(
-        "render",
-        "nginx",
-        f"--records={stack.records}",
-        f"--listen=127.0.0.1:{stack.port}",
-        f"--socket={root}/endpoint.sock",
-        f"--log-dir={root}/logs",
-        *(cache if stack.cache_time else []),
-    )
-    if page:
-        (root / "page" / "index.html").write_text(page, encoding="utf-8")
-        # the site ends with the brace of its server
-        site = site.rstrip().removesuffix("}") + (
-            f"    location = / {{ root {root}/page; try_files /index.html =404;"
-            " include /etc/nginx/mime.types; add_header Cache-Control no-store; }\n}\n"
-        )
-    listen = f"listen 127.0.0.1:{stack.port}"
-    site = site.replace(f"{listen};", f"{listen}{listen_options};")
-    (root / "conf.d" / "record-shim.conf").write_text(site)
-    if stack.static_port:
-        (root / "conf.d" / "static.conf").write_text(
-            f"server {{ listen 127.0.0.1:{stack.static_port}; root {stack.records};"
-            " server_tokens off; types { audio/wav wav; }"
-            " include /etc/nginx/mime.types; }\n"
-        )
 
 
 def _check_port(port: int) -> None:
@@ -258,10 +206,6 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _nogroup() -> str:
-    return grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
 
 
 def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

@@ -1,0 +1,68 @@
+"""The nginx configuration of a stack."""
+
+import grp
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+NGINX_CONF = """\
+{user}
+daemon off;
+worker_processes 2;
+pid {root}/nginx.pid;
+error_log {root}/logs/nginx.error.log;
+worker_rlimit_nofile 65536;
+events {{ worker_connections 8192; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    access_log off;
+    client_body_temp_path {root}/tmp/body;
+    proxy_temp_path {root}/tmp/proxy;
+    fastcgi_temp_path {root}/tmp/fastcgi;
+    uwsgi_temp_path {root}/tmp/uwsgi;
+    scgi_temp_path {root}/tmp/scgi;
+    include {root}/conf.d/*.conf;
+}}
+"""
+
+
+def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
+    """Write the stack's nginx.conf, its site and, if it has one, the static site."""
+    root = stack.root
+    user = "" if os.getuid() else f"user nobody {nogroup()};"
+    (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
+    cache = ["--cache", f"--cache-time={stack.cache_time}", f"--cache-dir={root}/cache"]
+    site = stack.command(
+        "render",
+        "nginx",
+        f"--records={stack.records}",
+        f"--listen=127.0.0.1:{stack.port}",
+        f"--socket={root}/endpoint.sock",
+        f"--log-dir={root}/logs",
+        *(cache if stack.cache_time else []),
+    )
+    if page:
+        (root / "page" / "index.html").write_text(page, encoding="utf-8")
+        # The site ends with the closing brace of its server block.
+        site = site.rstrip().removesuffix("}") + (
+            f"    location = / {{ root {root}/page; try_files /index.html =404;"
+            " include /etc/nginx/mime.types; add_header Cache-Control no-store; }\n}\n"
+        )
+    listen = f"listen 127.0.0.1:{stack.port}"
+    site = site.replace(f"{listen};", f"{listen}{listen_options};")
+    (root / "conf.d" / "record-shim.conf").write_text(site)
+    if stack.static_port:
+        (root / "conf.d" / "static.conf").write_text(
+            f"server {{ listen 127.0.0.1:{stack.static_port}; root {stack.records};"
+            " server_tokens off; types { audio/wav wav; }"
+            " include /etc/nginx/mime.types; }\n"
+        )
+
+
+def nogroup() -> str:
+    """Return the name of user nobody's group, which differs between systems."""
+    return grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
