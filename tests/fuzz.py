@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.forging import HEADER, encrypt, encrypt_claims
 
 from shim.errors import Refused
-from shim.tokens import reader
+from shim.tokens import opener
 from shim.tokens.claims import Claims, check_times
 from shim.tokens.keys import Keyrings
 from shim.tokens.paths import (
@@ -32,7 +32,7 @@ LEAST = 1_000_000
 API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
 ODD = "=.%\n\0\r /?й\udcff"
 
-read = reader(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
+open_token = opener(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
 
 # what paths, names and JSON trip over, more often than chance would have it
 piece = st.sampled_from(
@@ -98,7 +98,7 @@ def open_one(token: str, authentic: set[str], count: Count) -> None:
     """Open `token` as the endpoint does; raises AssertionError when it should not."""
     count.inputs += 1
     try:
-        opened = read(token)
+        opened = open_token(token)
         record = record_name(opened.path)
     except Refused:
         return

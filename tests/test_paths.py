@@ -1,7 +1,9 @@
 import pytest
+from support.refusing import refuses
 
-from shim.errors import Misconfigured, OutsidePrefix
+from shim.errors import Misconfigured, Reason
 from shim.tokens import paths
+from shim.tokens.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_the_path_prefix_is_taken_off(path: str, record: str) -> None:
     "path", ["/300/a.mp3", "/var/spool/records", "/var/spool/records2/a.mp3"]
 )
 def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
-    with pytest.raises(OutsidePrefix):
+    with refuses(Reason.OUTSIDE_PREFIX):
         paths.record_name(path, "/var/spool/records/")
 
 
@@ -48,15 +50,15 @@ def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
 )
 def test_an_internal_prefix_that_nginx_could_misread(text: str) -> None:
     with pytest.raises(Misconfigured, match="SHIM_INTERNAL_PREFIX"):
-        paths.parse_internal_prefix(text)
+        load_settings({"SHIM_INTERNAL_PREFIX": text})
 
 
-@pytest.mark.parametrize("text", ["/var/../records", "/a\n", ".hidden"])
+@pytest.mark.parametrize("text", ["/var/../records", "/a\n", ".hidden", "/a" * 2048])
 def test_a_path_prefix_that_no_path_has(text: str) -> None:
     with pytest.raises(Misconfigured, match="SHIM_PATH_PREFIX"):
-        paths.parse_path_prefix(text)
+        load_settings({"SHIM_PATH_PREFIX": text})
 
 
 def test_an_unknown_disposition() -> None:
     with pytest.raises(Misconfigured, match="SHIM_DISPOSITION"):
-        paths.parse_disposition("Inline")
+        load_settings({"SHIM_DISPOSITION": "Inline"})

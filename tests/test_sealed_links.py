@@ -307,6 +307,6 @@ def test_only_the_formats_that_have_a_key_open(cache_time: str | None) -> None:
             for target in targets.values():
                 status = 404 if target == closed else 200
                 assert get(stack.port, target).status == status
-            kind = {"SHIM_KEY_FILE": "that format", "SHIM_JWE_KEY_FILE": "sealed links"}
-            reason = f"and there is no key for {kind[variable]}"
+            code = {"SHIM_KEY_FILE": "no_ecb_key", "SHIM_JWE_KEY_FILE": "no_jwe_key"}
+            reason = f"refused: code={code[variable]} "
             wait_for(lambda: reason in stack.log("endpoint.log"))  # noqa: B023

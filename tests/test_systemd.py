@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.box.templates import UNITS
+from shim.box.layout import UNITS
 from shim.cli import main
 from shim.tokens.keys import NO_CREDENTIAL
 
