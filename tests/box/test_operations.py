@@ -46,7 +46,9 @@ def sections(page: str) -> dict[str, list[str]]:
     blocks: dict[str, list[str]] = {}
     text = (CHECKOUT / page).read_text("utf-8")
     # headings, and blocks, which may be indented as part of a list
-    found = re.finditer(r"^#+ (.*)$|^ *```(\w*)\n(.*?)^ *```$", text, re.M | re.S)
+    found = re.finditer(
+        r"^#+ ([^\n]*)$|^ *```(\w*)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL
+    )
     heading = ""
     for match in found:
         if match[1]:
@@ -78,9 +80,9 @@ def fresh(bare: Box) -> Iterator[Box]:
 
 
 def test_every_command_is_tested() -> None:
-    # the examples of issuers have a test of their own
-    shown = {page: [*sections(page)] for page in TESTED}
-    shown["docs/links.md"].remove("Shell")
+    # .ci/run runs the first two, test_issuers.py the third
+    elsewhere = {"Try it", "Test it", "Shell"}
+    shown = {page: [x for x in sections(page) if x not in elsewhere] for page in TESTED}
     assert shown == TESTED
 
 
