@@ -12,6 +12,8 @@ from support.recordings import demo_recordings
 from support.stack import Stack
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.needs("chromium", "chromedriver")
+
 FLAGS = [
     "--headless=new",
     "--disable-gpu",

@@ -480,6 +480,7 @@ def test_a_bad_internal_prefix_renders_nothing(
         ["--records=/srv/call records/Отдел"],
     ],
 )
+@pytest.mark.needs("nginx")
 def test_nginx_accepts_what_is_rendered(
     run, tmp_path: Path, options: list[str]
 ) -> None:
@@ -553,6 +554,7 @@ def test_cache_options_that_are_refused(
     assert captured.out == ""
 
 
+@pytest.mark.needs("nginx")
 def test_a_cache_directory_that_cannot_be_made_is_found_by_nginx(
     tmp_path: Path,
 ) -> None:

@@ -13,6 +13,8 @@ from support.recordings import demo_recordings
 from support.stack import free_port
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.needs("nginx", "pgrep")
+
 DEMO = Path(__file__).with_name("demo.py")
 
 

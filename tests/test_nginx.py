@@ -17,6 +17,8 @@ from support.waiting import wait_for
 
 from shim.tokens import ecb, jwe
 
+pytestmark = pytest.mark.needs("nginx")
+
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
 ADDED = (
@@ -341,6 +343,7 @@ def test_no_log_holds_a_token(stack: Stack, target_of: Targets) -> None:
             assert secret.rstrip("=") not in text, f"{log.name} holds a token"
 
 
+@pytest.mark.needs("curl", "pkill")
 def test_a_worker_that_is_aborted_logs_no_token(
     stack: Stack, target_of: Targets
 ) -> None:
@@ -382,6 +385,7 @@ def test_a_worker_that_is_aborted_logs_no_token(
     ],
     ids=["curl", "wget"],
 )
+@pytest.mark.needs("curl", "wget")
 def test_a_broken_download_is_resumed(
     stack: Stack,
     target_of: Targets,
@@ -401,6 +405,7 @@ def test_a_broken_download_is_resumed(
     wait_for(lambda: resumed in stack.log("record-shim.log"))
 
 
+@pytest.mark.needs("wget")
 def test_wget_saves_under_the_records_own_name(
     stack: Stack, target_of: Targets, recordings: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -415,6 +420,7 @@ def test_wget_saves_under_the_records_own_name(
     assert file.read_bytes() == recordings[CYRILLIC]
 
 
+@pytest.mark.needs("curl")
 def test_a_hundred_connections_at_once(
     stack: Stack, target_of: Targets, recordings: dict[str, bytes], tmp_path: Path
 ) -> None:

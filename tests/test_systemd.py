@@ -10,6 +10,9 @@ from shim.cli import main
 from shim.tokens.keys import NO_CREDENTIAL
 
 
+pytestmark = pytest.mark.needs("systemd-analyze")
+
+
 @pytest.fixture
 def units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
     paths = {}
