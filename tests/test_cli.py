@@ -108,6 +108,17 @@ def test_rotation_keeps_a_raw_key_and_a_link_to_the_file(run, tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == [link, raw]
 
 
+def on_a_full_disk(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run record-shim with a limit on file sizes that makes every write fail."""
+    script = "trap '' XFSZ; ulimit -f 0; \"$@\""
+    return subprocess.run(
+        ["bash", "-c", script, "bash", BIN / "record-shim", *args],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_a_rotation_that_fails_changes_nothing(run, key_file: Path) -> None:
     before = key_file.read_text()
     in_the_way = key_file.with_name("key.new")
@@ -115,10 +126,7 @@ def test_a_rotation_that_fails_changes_nothing(run, key_file: Path) -> None:
     assert_one_line(run("keygen", "--rotate", str(key_file)), "key.new")
     assert key_file.read_text() == before
     in_the_way.unlink()
-    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --rotate {key_file}"
-    full = subprocess.run(
-        ["bash", "-c", script], check=False, capture_output=True, text=True
-    )
+    full = on_a_full_disk("keygen", "--rotate", key_file)
     assert_one_line(
         (full.returncode, full.stdout, full.stderr), "the file is unchanged"
     )
@@ -387,11 +395,7 @@ def test_a_link_that_is_none(run, key_file: Path) -> None:
 
 def test_a_full_disk_leaves_no_empty_key_file(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    # RLIMIT_FSIZE 0: every write fails
-    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --output {path}"
-    result = subprocess.run(
-        ["bash", "-c", script], check=False, capture_output=True, text=True
-    )
+    result = on_a_full_disk("keygen", "--output", path)
     assert_one_line((result.returncode, result.stdout, result.stderr), str(path))
     assert not path.exists()
 

@@ -83,7 +83,7 @@ def test_a_query_string(
     assert get(stack.port, target).body == recordings[CYRILLIC]
 
 
-def test_padding_of_the_apis_format(stack: Stack, recordings: dict[str, bytes]) -> None:
+def test_padding_of_ecb_tokens(stack: Stack, recordings: dict[str, bytes]) -> None:
     path = VECTORS["opens"][1]["path"]
     target = ecb_target(path)
     assert target.endswith("==")
@@ -141,7 +141,7 @@ def test_nothing_tells_one_404_from_another(
     assert answer.without("Date") == reference.without("Date")
 
 
-def test_blocks_of_two_links_make_a_third_of_the_apis_format(stack: Stack) -> None:
+def test_blocks_of_two_ecb_links_make_a_third(stack: Stack) -> None:
     """What docs/security.md says of ECB: 16 bytes of a path are a block of its token."""
     held = [
         "/300/2017-02-17-11-05-04_in_300.mp3",

@@ -1,9 +1,8 @@
 import pytest
 from support.refusing import refuses
 
-from shim.errors import Misconfigured, Reason
+from shim.errors import Reason
 from shim.tokens import paths
-from shim.tokens.settings import load_settings
 
 
 @pytest.mark.parametrize(
@@ -42,23 +41,3 @@ def test_the_path_prefix_is_taken_off(path: str, record: str) -> None:
 def test_a_path_outside_the_prefix_is_refused(path: str) -> None:
     with refuses(Reason.OUTSIDE_PREFIX):
         paths.record_name(path, "/var/spool/records/")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["/", "records", "/records", "records/", "/a b/", "/a/../b/", '/a"/', "/a/\n"],
-)
-def test_an_internal_prefix_that_nginx_could_misread(text: str) -> None:
-    with pytest.raises(Misconfigured, match="SHIM_INTERNAL_PREFIX"):
-        load_settings({"SHIM_INTERNAL_PREFIX": text})
-
-
-@pytest.mark.parametrize("text", ["/var/../records", "/a\n", ".hidden", "/a" * 2048])
-def test_a_path_prefix_that_no_path_has(text: str) -> None:
-    with pytest.raises(Misconfigured, match="SHIM_PATH_PREFIX"):
-        load_settings({"SHIM_PATH_PREFIX": text})
-
-
-def test_an_unknown_disposition() -> None:
-    with pytest.raises(Misconfigured, match="SHIM_DISPOSITION"):
-        load_settings({"SHIM_DISPOSITION": "Inline"})

@@ -85,7 +85,7 @@ OBSTACLES = {
         " >/etc/nginx/conf.d/other.conf"),
         "rm /etc/nginx/conf.d/other.conf",
         INSTALL,
-        f"another site of nginx has the name {HOST}",
+        f"another nginx site has the name {HOST}",
     ),
     "a broken nginx": (
         "echo 'nonsense;' >/etc/nginx/conf.d/other.conf",
@@ -162,7 +162,7 @@ def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
     other = "/etc/nginx/conf.d/other.conf"
     box.run(f"echo 'server {{ listen 8086; server_name {HOST}; }}' >{other}")
     try:
-        assert "another site" in box.fails(f"{INSTALL} --listen 8086")
+        assert "another nginx site" in box.fails(f"{INSTALL} --listen 8086")
     finally:
         box.run(f"rm {other}; systemctl reload nginx")
     assert (box.etc(), box.main_pid()) == (before, pid)
@@ -172,7 +172,7 @@ def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
     )
     try:
         elsewhere = INSTALL.replace("/srv/records", "/opt/records")
-        assert "another site" in box.fails(f"{elsewhere} --listen 8086")
+        assert "another nginx site" in box.fails(f"{elsewhere} --listen 8086")
     finally:
         box.run(f"rm -r {other} /opt/records; systemctl reload nginx")
     assert box.etc() == before

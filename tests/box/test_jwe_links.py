@@ -24,20 +24,20 @@ def test_a_key_file_is_all_that_it_takes(both: Box) -> None:
     assert f"✓ key file {JWE_KEY}: private" in report
     assert "✓ download: ECB link" in report
     assert "✓ download: JWE link" in report
-    assert [both.status(both.link()), both.status(both.sealed_link())] == ["200"] * 2
+    assert [both.status(both.link()), both.status(both.jwe_link())] == ["200"] * 2
     assert both.run(f"stat -c '%a %U' {JWE_KEY}") == "600 root"
 
 
 def test_a_format_whose_key_is_taken_away_opens_no_more(both: Box) -> None:
-    api, sealed = both.link(), both.sealed_link()
+    ecb, jwe = both.link(), both.jwe_link()
     both.run(f"mv {KEY} /root/; {RESTART}")
-    assert [both.status(api), both.status(sealed)] == ["404", "200"]
+    assert [both.status(ecb), both.status(jwe)] == ["404", "200"]
     report = both.run(f"{SHIM} check; {INSTALL}")
     assert "keys: 0 for ECB links, 1 for JWE links" in report
     # install makes no key whose format nobody asked for
     assert both.ran(f"ls {KEY}").returncode != 0
     both.run(f"mv /root/key {KEY}; mv {JWE_KEY} /root/; {RESTART}")
-    assert [both.status(api), both.status(sealed)] == ["200", "404"]
+    assert [both.status(ecb), both.status(jwe)] == ["200", "404"]
     assert "keys: 1 for ECB links, 0 for JWE links" in both.run(f"{SHIM} check")
 
 
@@ -59,14 +59,14 @@ def test_one_key_for_both_formats_is_refused(both: Box) -> None:
     report = both.ran(f"{SHIM} check")
     assert report.returncode == 1
     assert message in report.stdout
-    assert "started with another key file than there is" in report.stdout
+    assert "started with other key files than there are now" in report.stdout
     before = both.etc()
     assert message in both.fails(INSTALL)
     assert both.etc() == before
     both.ran(RESTART)
     assert "shares a key with" in both.run("journalctl --no-pager -u record-shim -n 50")
     both.run(f"cp -p /root/jwe-key {JWE_KEY}")
-    wait_for(lambda: both.status(both.sealed_link()) == "200")
+    wait_for(lambda: both.status(both.jwe_link()) == "200")
 
 
 def test_who_can_read_the_keys(both: Box) -> None:
@@ -87,9 +87,9 @@ def test_who_can_read_the_keys(both: Box) -> None:
 
 
 def test_rotation(both: Box) -> None:
-    old = both.sealed_link()
+    old = both.jwe_link()
     both.run(f"{SHIM} keygen --rotate {JWE_KEY}; {RESTART}")
-    new = both.sealed_link()
+    new = both.jwe_link()
     assert [both.status(old), both.status(new)] == ["200", "200"]
     both.run(f"sed -i 2d {JWE_KEY}; {RESTART}")
     assert [both.status(old), both.status(new)] == ["404", "200"]
@@ -109,8 +109,8 @@ def test_a_link_for_two_seconds(both: Box, cache: str) -> None:
     report = both.ran(f"{SHIM} check --url {token}")
     assert report.returncode == 1
     assert "✗ --url: expired at 20" in report.stdout
-    fresh = both.run(f"{SHIM} check --url {both.sealed_link()}")
-    assert "✓ download: ECB link" in fresh
+    fresh = both.run(f"{SHIM} check --url {both.jwe_link()}")
+    assert "✓ download: link to" in fresh
     for log in ("cat /var/log/nginx/*", "journalctl --no-pager -u record-shim"):
         assert token not in both.run(log)
 
