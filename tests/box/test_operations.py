@@ -165,7 +165,7 @@ def test_issuing_links(fresh: Box) -> None:
     assert fresh.run(ecb).startswith(start)
     assert fresh.run(jwe).startswith(start)
     assert fresh.run(jwe).count(".") == start.count(".") + 4
-    for link in (fresh.link(), fresh.sealed_link()):
+    for link in (fresh.link(), fresh.jwe_link()):
         report = fresh.run(with_values(show, {"LINK": start + link}))
         assert report.startswith(RECORD)
         assert "✓ download: link to" in report
@@ -254,7 +254,7 @@ def test_switching_to_jwe_links(fresh: Box) -> None:
     add, remove = sections("docs/security.md")["Limits of ECB links"]
     ecb = fresh.link()
     fresh.run(add)
-    jwe = fresh.sealed_link()
+    jwe = fresh.jwe_link()
     assert [fresh.status(ecb), fresh.status(jwe)] == ["200", "200"]
     fresh.run(remove)
     assert [fresh.status(ecb), fresh.status(jwe)] == ["404", "200"]
