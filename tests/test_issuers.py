@@ -1,4 +1,4 @@
-"""Links made in other languages, and by other implementations of JWE."""
+"""Tokens made by programs in other languages, and by other implementations of JWE."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from support.stack import Stack
 from shim.tokens import ecb, jwe
 from shim.tokens.claims import Claims
 
-PAGE = Path(__file__).parents[1] / "docs" / "issuing-links.md"
+PAGE = Path(__file__).parents[1] / "docs" / "links.md"
 KEY = bytes.fromhex(TEST_JWE_KEY)
 MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
@@ -43,13 +43,14 @@ NEEDS = {
     "Link.java": ["javac"],
     "link.sh": ["openssl"],
 }
-ALL = [pytest.param(x, marks=pytest.mark.needs(*NEEDS[x])) for x in ISSUERS]
-SEALING = [x for x in ALL if x.values != ("link.sh",)]
+ECB_ISSUERS = [pytest.param(x, marks=pytest.mark.needs(*NEEDS[x])) for x in ISSUERS]
+# the openssl command has no GCM
+JWE_ISSUERS = [x for x in ECB_ISSUERS if x.values != ("link.sh",)]
 
 
 @pytest.fixture(scope="session")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    # go wants a home for what it compiles
+    # go needs a directory for compiled packages
     cache = str(tmp_path_factory.mktemp("go"))
     return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "GOCACHE": cache}
 
@@ -72,15 +73,15 @@ def run_issuer(
     )
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_link_of_the_apis_format(
+@pytest.mark.parametrize("name", ECB_ISSUERS)
+def test_an_ecb_link(
     stack: Stack,
     recordings: dict[str, bytes],
     environ: dict[str, str],
     key_file: Path,
     name: str,
 ) -> None:
-    # of a whole number of blocks, and not
+    # the first path is exactly one block long, the others end within a block
     for path in ("/300/sixteen.mp3", MP3, CYRILLIC):
         token = issue(environ, name, key_file, path)
         expected = ecb.seal(path, (bytes.fromhex(TEST_KEY),))
@@ -88,8 +89,8 @@ def test_a_link_of_the_apis_format(
     assert get(stack.port, f"/{token}").body == recordings[CYRILLIC]
 
 
-@pytest.mark.parametrize("name", SEALING)
-def test_a_sealed_link(
+@pytest.mark.parametrize("name", JWE_ISSUERS)
+def test_a_jwe_link(
     stack: Stack,
     recordings: dict[str, bytes],
     environ: dict[str, str],
@@ -105,16 +106,16 @@ def test_a_sealed_link(
     assert answer.body == recordings[CYRILLIC]
     disposition = answer.header("Content-Disposition") or ""
     assert disposition.endswith(f"filename*=UTF-8''{quote(FILENAME)}")
-    over = issue(environ, name, jwe_key_file, MP3, 0, FILENAME)
-    assert get(stack.port, f"/{over}").status == 410
+    expired = issue(environ, name, jwe_key_file, MP3, 0, FILENAME)
+    assert get(stack.port, f"/{expired}").status == 410
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ECB_ISSUERS)
 @pytest.mark.parametrize("text", ["", TEST_KEY[:32], f"{TEST_KEY}\n{TEST_KEY}\n", None])
-def test_no_link_is_made_with_half_a_key(
+def test_an_incomplete_key_is_refused(
     environ: dict[str, str], key_file: Path, name: str, text: str | None
 ) -> None:
-    """PHP's openssl and the openssl command fill a short key up with zeros."""
+    """PHP's openssl and the openssl command would pad a short key with zero bytes."""
     key_file.write_text(text or "")
     if text is None:
         key_file.unlink()
@@ -124,7 +125,7 @@ def test_no_link_is_made_with_half_a_key(
         assert result.stdout == ""
 
 
-def test_the_page_shows_the_files_as_they_are() -> None:
+def test_the_page_shows_exactly_these_files() -> None:
     blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     shown = {text for _, text in blocks}
     files = {x.name: x.read_text("utf-8") for x in (DATA / "issuers").glob("*.*")}
@@ -156,7 +157,7 @@ def test_joserfc_agrees(claims: Claims) -> None:
 def jose(**request: object) -> str:
     return subprocess.run(
         ["node", "--input-type=module"],
-        # where ./run puts npm's packages
+        # where ./run installs npm's packages
         cwd=sys.prefix,
         env=os.environ | {"REQUEST": json.dumps({"key": TEST_JWE_KEY} | request)},
         input=(DATA / "foreign.mjs").read_text("utf-8"),

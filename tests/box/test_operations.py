@@ -1,84 +1,287 @@
+"""The commands in the documentation, run on a box as they are."""
+
+import json
 import re
+import textwrap
+from collections.abc import Iterator
 
-from support.box import CHECKOUT, HOST, INSTALL, SITE, Box
+import pytest
+from support.box import (
+    CHECKOUT,
+    HOST,
+    INSTALL,
+    JWE_KEY,
+    KEY,
+    RECORD,
+    SHIM,
+    SITE,
+    Box,
+)
+from support.waiting import wait_for
 
-DOCUMENT = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
+OFFLINE = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels; cd /wheels"
+SETTINGS = "/etc/record-shim/settings"
+NGINX_CONF = "/etc/nginx/nginx.conf"
+
+# the sections whose commands the tests below run
+TESTED = {
+    "README.md": ["Install it on a storage box"],
+    "docs/install.md": [
+        *("Requirements", "Install", "What install does", "JSON output", "TLS"),
+        *("Upgrade", "Uninstall"),
+    ],
+    "docs/settings.md": ["Settings", "gunicorn"],
+    "docs/links.md": ["Issuing links on the box"],
+    "docs/operations.md": [
+        *("Operations", "Logs", "check", "Keys", "Rotating a key", "JWE links"),
+        *("The cached form", "Behind a load balancer", "Many slow clients"),
+        *("Many slow disks", "Faster regular expressions"),
+    ],
+    "docs/security.md": ["Limits of ECB links"],
+}
 
 
-def blocks(title: str) -> str:
-    section = DOCUMENT.split(f"\n## {title}\n")[1].split("\n## ")[0]
-    return "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+def sections(page: str) -> dict[str, list[str]]:
+    """Return the blocks of commands in each section of a page that has any."""
+    blocks: dict[str, list[str]] = {}
+    text = (CHECKOUT / page).read_text("utf-8")
+    # headings, and blocks, which may be indented as part of a list
+    found = re.finditer(
+        r"^#+ ([^\n]*)$|^ *```(\w*)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL
+    )
+    heading = ""
+    for match in found:
+        if match[1]:
+            heading = match[1]
+        elif match[2] == "sh":
+            blocks.setdefault(heading, []).append(textwrap.dedent(match[3]))
+    return blocks
 
 
-def test_the_sections_commands(box: Box) -> None:
-    before = box.etc()
-    token = box.link()
-    assert box.status(token) == "200"
-    assert box.status("A" * 64) == "404"
-    box.run(blocks("Keys"))
-    assert "✓ round trip: a sealed link brings" in box.run(blocks("Sealed links"))
-    box.run("rm /etc/record-shim/jwe-key; systemctl restart record-shim")
-    assert "refused" in box.run(blocks("Logs"))
-    offline = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels; cd /wheels"
-    assert "✓ round trip" in box.run(f"{offline}; {blocks('Upgrade')}")
-    assert box.etc() == before
-    box.run(f"cp -a {SITE} /etc/nginx/nginx.conf /root")
-    assert "✓ round trip" in box.run(blocks("Links that are asked for again and again"))
-    assert "✓ round trip" in box.run(INSTALL)
-    box.run(blocks("Behind a load balancer"))
-    for _ in range(2):
-        box.run(blocks("Many slow clients"))
-    assert "\nworker_rlimit_nofile 16384;" in box.run("nginx -T -q")
-    assert "\n    set_real_ip_from 192.0.2.1;" in box.run("nginx -T -q")
-    assert box.status(token) == "200"
-    box.run(
-        f"cp -a /root/nginx.conf /etc/nginx/; cp -a /root/record-shim.conf {SITE};"
+def commands(page: str, heading: str) -> str:
+    return "".join(sections(page)[heading])
+
+
+def nginx_is_restored(box: Box) -> str:
+    """Return the command that undoes changes of nginx.conf and the site."""
+    box.run(f"cp -a {SITE} {NGINX_CONF} /root")
+    return (
+        f"cp -a /root/nginx.conf {NGINX_CONF}; cp -a /root/record-shim.conf {SITE};"
         " systemctl reload nginx"
     )
 
 
+@pytest.fixture
+def fresh(bare: Box) -> Iterator[Box]:
+    """A box that is set up, whose keys and settings a test may change."""
+    bare.run(INSTALL)
+    yield bare
+    bare.run(f"{SHIM} uninstall --purge")
+
+
+def test_every_command_is_tested() -> None:
+    # .ci/run runs the first two, test_issuers.py the third
+    elsewhere = {"Try it", "Test it", "Shell"}
+    shown = {page: [x for x in sections(page) if x not in elsewhere] for page in TESTED}
+    assert shown == TESTED
+
+
+def test_installing(bare: Box) -> None:
+    page = "docs/install.md"
+    bare.run(commands(page, "Requirements"))
+    install, key = sections(page)["Install"]
+    # the README shows the same commands
+    assert sections("README.md")["Install it on a storage box"] == [install, key]
+    assert "✓ download: ECB link to" in bare.run(f"{OFFLINE}; {install}")
+    own_key = bare.run(f"cat {KEY}")
+    bare.run(f"umask 077; {SHIM} keygen >/root/pbx-key")
+    link = bare.run(f"{SHIM} link --key-file /root/pbx-key {RECORD}")
+    given = {"PBX_KEY_FILE": "/root/pbx-key", "LINK": f"https://{HOST}/{link}"}
+    assert "✓ download: link to" in bare.run(with_values(key, given))
+    assert bare.run(f"cat {KEY}") != own_key
+    assert bare.status(link) == "200"
+    before = bare.etc()
+    assert "nothing was changed" in bare.run(commands(page, "What install does"))
+    report = json.loads(bare.run(commands(page, "JSON output")))
+    assert report.keys() == {"steps", "findings"}
+    assert report["steps"] == []
+    assert all(finding["ok"] for finding in report["findings"])
+    version = bare.run(f"{OFFLINE}; {commands(page, 'Upgrade')}").splitlines()[-1]
+    assert version == bare.run(f"{SHIM} --version")
+    assert bare.etc() == before
+    assert bare.status(link) == "200"
+
+
+def with_values(block: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        block = block.replace(name, f"'{value}'")
+    return block
+
+
+def test_the_steps_of_install_and_uninstall_as_json(bare: Box) -> None:
+    """All actions that occur here are described, and so is every key."""
+    page = (CHECKOUT / "docs/install.md").read_text("utf-8")
+    described = set(re.findall(r"^\| `([a-z][a-z-]*)` \|", page, re.MULTILINE))
+    steps = []
+    for command in (
+        f"{INSTALL} --dry-run --json",
+        f"{INSTALL} --json",
+        f"echo '# edited' >>{SITE}; {INSTALL} --json",
+        f"{INSTALL} --force --json; rm {SITE}.bak",
+        f"{SHIM} uninstall --json",
+        f"{SHIM} uninstall --purge --json",
+    ):
+        steps += json.loads(bare.run(command))["steps"]
+    assert {key for step in steps for key in step} == {"action", "path", "detail"}
+    assert {step["action"] for step in steps} == described
+
+
+def test_uninstalling(fresh: Box) -> None:
+    fresh.run("cp -a /opt/record-shim /root/venv")
+    try:
+        fresh.run(commands("docs/install.md", "Uninstall"))
+        assert fresh.ran("ls /opt/record-shim").returncode != 0
+    finally:
+        fresh.run("rm -rf /opt/record-shim; mv /root/venv /opt/record-shim")
+    assert fresh.run("ls /etc/record-shim") == "key"
+
+
+def test_settings(fresh: Box) -> None:
+    link = fresh.link()
+    headers = f"curl -sI -H 'Host: {HOST}' http://127.0.0.1/{link}"
+    assert "Content-Disposition: attachment" in fresh.run(headers)
+    report = fresh.run(commands("docs/settings.md", "Settings"))
+    assert "✓ download: ECB link to" in report
+    assert "Content-Disposition: inline" in fresh.run(headers)
+    fresh.run(commands("docs/settings.md", "gunicorn"))
+    wait_for(lambda: len(fresh.workers().split()) == 4)
+    assert fresh.status(link) == "200"
+
+
+def test_issuing_links(fresh: Box) -> None:
+    fresh.run(f"{SHIM} keygen --output {JWE_KEY}; systemctl restart record-shim")
+    ecb, jwe, show = sections("docs/links.md")["Issuing links on the box"]
+    start = f"https://{HOST}/"
+    assert fresh.run(ecb).startswith(start)
+    assert fresh.run(jwe).startswith(start)
+    assert fresh.run(jwe).count(".") == start.count(".") + 4
+    for link in (fresh.link(), fresh.jwe_link()):
+        report = fresh.run(with_values(show, {"LINK": start + link}))
+        assert report.startswith(RECORD)
+        assert "✓ download: link to" in report
+
+
+def test_logs_and_keys(fresh: Box) -> None:
+    page = "docs/operations.md"
+    link = fresh.link()
+    assert fresh.status(link) == "200"
+    assert "✗" not in fresh.run(commands(page, "Operations"))
+    assert fresh.status("A" * 64) == "404"
+    wait_for(lambda: "refused: code=" in fresh.ran(commands(page, "Logs")).stdout)
+    fresh.run(commands(page, "Keys"))
+    assert "✓ download: JWE link to" in fresh.run(commands(page, "JWE links"))
+    add, remove = sections(page)["Rotating a key"]
+    fresh.run(add)
+    assert fresh.link() != link
+    assert [fresh.status(link), fresh.status(fresh.link())] == ["200", "200"]
+    fresh.run(remove)
+    assert [fresh.status(link), fresh.status(fresh.link())] == ["404", "200"]
+
+
+def test_check_and_its_findings(fresh: Box) -> None:
+    page = "docs/operations.md"
+    fresh.run(f"{SHIM} keygen --output {JWE_KEY}; systemctl restart record-shim")
+    output = fresh.run(commands(page, "check"))
+    report = json.loads(output[output.index("\n{") :])
+    assert report["sound"] is True
+    keys = {key for finding in report["findings"] for key in finding}
+    assert keys == {"name", "ok", "detail", "remedy"}
+    section = (CHECKOUT / page).read_text("utf-8").split("\n## check\n")[1]
+    table = section.split("\n## ")[0]
+    described = re.findall(r"^\| `([a-z][a-z-]*)` \|", table, re.MULTILINE)
+    assert list(dict.fromkeys(x["name"] for x in report["findings"])) == described
+
+
+def test_the_cached_form(fresh: Box) -> None:
+    install, forget = sections("docs/operations.md")["The cached form"]
+    assert "✓ download: ECB link to" in fresh.run(install)
+    assert fresh.status(fresh.link()) == "200"
+    assert "links forgotten: " in fresh.run(forget)
+    assert fresh.status(fresh.link()) == "200"
+
+
+def test_changes_of_nginx_conf(fresh: Box) -> None:
+    page = "docs/operations.md"
+    link = fresh.link()
+    restore = nginx_is_restored(fresh)
+    try:
+        fresh.run(commands(page, "Behind a load balancer"))
+        # twice: commands are repeated when their values are changed
+        for _ in range(2):
+            fresh.run(commands(page, "Many slow clients"))
+            fresh.run(commands(page, "Many slow disks"))
+            fresh.run(commands(page, "Faster regular expressions"))
+        loaded = fresh.run("nginx -T -q")
+        assert "\n    set_real_ip_from 192.0.2.1;" in loaded
+        for line in (
+            "worker_rlimit_nofile 16384;",
+            "thread_pool default threads=128 max_queue=65536;",
+            "pcre_jit on;",
+        ):
+            assert loaded.count(f"\n{line}\n") == 1
+        assert fresh.status(link) == "200"
+    finally:
+        fresh.run(restore)
+
+
 def test_the_tables_commands(box: Box) -> None:
-    tables = DOCUMENT.split("\n## What to watch\n")[1]
-    commands = [
-        command
+    page = (CHECKOUT / "docs/operations.md").read_text("utf-8")
+    tables = page.split("\n## What to watch\n")[1]
+    shown = [
+        command.replace("\\|", "|")
         for command in re.findall(r"`([^`]+)`", tables)
         if " " in command and "LINK" not in command
     ]
-    assert len(commands) > 10
-    for command in commands:
+    assert len(shown) > 15
+    for command in shown:
         result = box.ran(command)
-        # grep -c finds nothing: good; the log that it searches may be there or not
+        # grep and journalctl find nothing, which is good
         assert result.returncode in (0, 1), (command, result.stderr)
         assert "✗" not in result.stdout, result.stdout
 
 
-def test_tls_as_certbot_sets_it_up(box: Box) -> None:
-    token = box.link()
-    options = re.search(r"^certbot (.*)$", blocks("TLS"), re.MULTILINE)
-    assert options
-    box.run(
+def test_switching_to_jwe_links(fresh: Box) -> None:
+    add, remove = sections("docs/security.md")["Limits of ECB links"]
+    ecb = fresh.link()
+    fresh.run(add)
+    jwe = fresh.jwe_link()
+    assert [fresh.status(ecb), fresh.status(jwe)] == ["200", "200"]
+    fresh.run(remove)
+    assert [fresh.status(ecb), fresh.status(jwe)] == ["404", "200"]
+
+
+def test_tls_as_certbot_sets_it_up(fresh: Box) -> None:
+    token = fresh.link()
+    prepare, certbot = commands("docs/install.md", "TLS").splitlines()
+    fresh.run(prepare)
+    options = certbot.removeprefix("certbot ")
+    fresh.run(
         "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 2"
         f" -addext subjectAltName=DNS:{HOST} -keyout tls.key -out tls.crt 2>/dev/null"
     )
-    # what certbot does once it has the certificate
-    box.run(
-        f"certbot install --non-interactive {options[1]} --cert-path /root/tls.crt"
+    # what certbot does after it has obtained the certificate
+    fresh.run(
+        f"certbot install --non-interactive {options} --cert-path /root/tls.crt"
         " --fullchain-path /root/tls.crt --key-path /root/tls.key"
     )
     try:
         https = f"--cacert /root/tls.crt --connect-to {HOST}:443:127.0.0.1:443"
-        fetched = box.run(f"curl -sS {https} https://{HOST}/{token} | wc -c")
+        fetched = fresh.run(f"curl -sS {https} https://{HOST}/{token} | wc -c")
         assert int(fetched) > 10_000
-        assert box.status(token) == "200"
-        output = box.run(
-            "/opt/record-shim/bin/record-shim install --records /srv/records"
-            f" --server-name {HOST}"
-        )
-        assert f"{SITE}: edited here, kept" in output
-        assert "✓ round trip" in output
-        assert token.rstrip("=") not in box.run("cat /var/log/nginx/*")
+        assert fresh.status(token) == "200"
+        output = fresh.run(INSTALL)
+        assert f"{SITE}: edited, so it was not changed" in output
+        assert "✓ download" in output
+        assert token.rstrip("=") not in fresh.run("cat /var/log/nginx/*")
     finally:
-        box.run(
-            f"/opt/record-shim/bin/record-shim uninstall; rm -f {SITE}.bak;"
-            " rm -rf /etc/letsencrypt"
-        )
+        fresh.run(f"{SHIM} uninstall; rm -f {SITE}.bak; rm -rf /etc/letsencrypt")

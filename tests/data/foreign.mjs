@@ -1,4 +1,4 @@
-// jose (npm): for a REQUEST of {key, claims} it prints a token, of {key, token} its claims
+// Uses jose (npm). For a REQUEST of {key, claims} it prints a token, for {key, token} the claims in it.
 import { EncryptJWT, jwtDecrypt } from "jose";
 
 const { key: hex, claims, token } = JSON.parse(process.env.REQUEST);

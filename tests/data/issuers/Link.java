@@ -12,7 +12,7 @@ import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
 class Link {
-    static String apiToken(byte[] key, String path) throws GeneralSecurityException {
+    static String ecbToken(byte[] key, String path) throws GeneralSecurityException {
         byte[] raw = path.getBytes(StandardCharsets.UTF_8);
         byte[] padded = Arrays.copyOf(raw, raw.length + (-raw.length & 15));
         Cipher aes = Cipher.getInstance("AES/ECB/NoPadding");
@@ -20,7 +20,7 @@ class Link {
         return Base64.getUrlEncoder().encodeToString(aes.doFinal(padded));
     }
 
-    static String sealedToken(byte[] key, String claims) throws GeneralSecurityException {
+    static String jweToken(byte[] key, String claims) throws GeneralSecurityException {
         String header = base64url("{\"alg\":\"dir\",\"enc\":\"A256GCM\"}".getBytes(StandardCharsets.US_ASCII));
         byte[] iv = new byte[12];
         new SecureRandom().nextBytes(iv);
@@ -38,7 +38,7 @@ class Link {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(raw);
     }
 
-    // in a program that has a JSON library, use that
+    // use a JSON library if your program has one
     static String json(String text) {
         return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
     }
@@ -47,15 +47,15 @@ class Link {
     public static void main(String[] args) throws Exception {
         byte[] key = HexFormat.of().parseHex(Files.readString(Path.of(args[0])).strip());
         if (key.length != 32) {
-            throw new IllegalArgumentException(args[0] + ": one key of 64 hex digits is wanted");
+            throw new IllegalArgumentException(args[0] + ": expected one key of 64 hex digits");
         }
         if (args.length > 2) {
             long exp = Instant.now().getEpochSecond() + Long.parseLong(args[2]);
             String claims = "{\"path\":%s,\"exp\":%d,\"filename\":%s}"
                 .formatted(json(args[1]), exp, json(args[3]));
-            System.out.println(sealedToken(key, claims));
+            System.out.println(jweToken(key, claims));
         } else {
-            System.out.println(apiToken(key, args[1]));
+            System.out.println(ecbToken(key, args[1]));
         }
     }
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func apiToken(key []byte, path string) string {
+func ecbToken(key []byte, path string) string {
 	text := []byte(path)
 	text = append(text, make([]byte, -len(text)&15)...)
 	block, err := aes.NewCipher(key)
@@ -26,7 +26,7 @@ func apiToken(key []byte, path string) string {
 	return base64.URLEncoding.EncodeToString(text)
 }
 
-func sealedToken(key []byte, claims map[string]any) string {
+func jweToken(key []byte, claims map[string]any) string {
 	text, err := json.Marshal(claims)
 	check(err)
 	block, err := aes.NewCipher(key)
@@ -58,15 +58,15 @@ func main() {
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	check(err)
 	if len(key) != 32 {
-		check(errors.New(os.Args[1] + ": one key of 64 hex digits is wanted"))
+		check(errors.New(os.Args[1] + ": expected one key of 64 hex digits"))
 	}
 	path := os.Args[2]
 	if len(os.Args) > 3 {
 		seconds, err := strconv.ParseInt(os.Args[3], 10, 64)
 		check(err)
 		exp := time.Now().Unix() + seconds
-		fmt.Println(sealedToken(key, map[string]any{"path": path, "exp": exp, "filename": os.Args[4]}))
+		fmt.Println(jweToken(key, map[string]any{"path": path, "exp": exp, "filename": os.Args[4]}))
 	} else {
-		fmt.Println(apiToken(key, path))
+		fmt.Println(ecbToken(key, path))
 	}
 }

@@ -4,14 +4,14 @@ function base64url(string $raw): string
     return rtrim(strtr(base64_encode($raw), '+/', '-_'), '=');
 }
 
-function api_token(string $key, string $path): string
+function ecb_token(string $key, string $path): string
 {
     $padded = $path . str_repeat("\0", -strlen($path) & 15);
     $options = OPENSSL_RAW_DATA | OPENSSL_ZERO_PADDING;
     return base64url(openssl_encrypt($padded, 'aes-256-ecb', $key, $options));
 }
 
-function sealed_token(string $key, array $claims): string
+function jwe_token(string $key, array $claims): string
 {
     $header = base64url('{"alg":"dir","enc":"A256GCM"}');
     $json = json_encode($claims, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE);
@@ -23,14 +23,14 @@ function sealed_token(string $key, array $claims): string
 // link.php KEY_FILE PATH [SECONDS FILENAME]
 [, $key_file, $path] = $argv;
 $key = file_get_contents($key_file);
-// openssl fills a short key up with zeros, and says nothing
+// openssl silently pads a short key with zero bytes
 if (!preg_match('/^[0-9a-f]{64}\n?$/iD', $key)) {
-    fwrite(STDERR, "$key_file: one key of 64 hex digits is wanted\n");
+    fwrite(STDERR, "$key_file: expected one key of 64 hex digits\n");
     exit(1);
 }
 $key = hex2bin(trim($key));
 if ($argc > 3) {
-    echo sealed_token($key, ['path' => $path, 'exp' => time() + $argv[3], 'filename' => $argv[4]]), "\n";
+    echo jwe_token($key, ['path' => $path, 'exp' => time() + $argv[3], 'filename' => $argv[4]]), "\n";
 } else {
-    echo api_token($key, $path), "\n";
+    echo ecb_token($key, $path), "\n";
 }
