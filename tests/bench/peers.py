@@ -197,7 +197,9 @@ def _nginx(stack: Stack, ports: dict[str, int], secret: str) -> Iterator[int]:
 
 def audit_log(site: str) -> str:
     """Return the maps and the log format of record-shim's own `site`, for its peers."""
-    found = re.search(r"^map \$http_range .*?^log_format .*?;$", site, re.M | re.S)
+    found = re.search(
+        r"^map \$http_range .*?^log_format .*?;$", site, re.MULTILINE | re.DOTALL
+    )
     assert found
     return found[0].replace("$upstream_http_x_accel_redirect", "$uri")
 
