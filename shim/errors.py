@@ -1,124 +1,76 @@
-"""Why a token is refused, one class a reason, and what is wrong with the configuration."""
+"""Why a token is refused, and what is wrong with the configuration."""
 
-import time
+from enum import Enum
+
+
+class Reason(Enum):
+    """Every reason for which a token is refused.
+
+    `code` is the name in lower case. Operators search the journal for it, so it never
+    changes. In `sentence`, {} stands for the detail of one case. `status` is the HTTP
+    status that the client gets.
+    """
+
+    NOT_BASE64URL = ("not base64url (RFC 4648, section 5)", 404)
+    NOT_CANONICAL = ("base64url is not canonical: wrong padding or stray bits", 404)
+    TOKEN_TOO_LONG = ("token is longer than nginx accepts in a request line", 404)
+
+    NO_ECB_KEY = ("ECB token, but there is no key for ECB links", 404)
+    NOT_WHOLE_BLOCKS = ("not a whole number of 16-byte blocks", 404)
+    WRONG_KEY = ("decrypts to garbage: probably made with another key", 404)
+
+    NO_JWE_KEY = ("JWE token, but there is no key for JWE links", 404)
+    NOT_COMPACT = ("not a compact JWE with alg dir (RFC 7516, section 7.1)", 404)
+    BAD_HEADER = ('JWE header is not {"alg":"dir","enc":"A256GCM"}', 404)
+    NOT_AUTHENTIC = ("altered, or made with another key", 404)
+    BAD_CLAIM = ("invalid claim: {}", 404)
+    NOT_YET_VALID = ("not valid before {}", 404)
+    EXPIRED = ("expired at {}", 410)
+
+    NOT_UTF8 = ("path is not UTF-8", 404)
+    CONTROL_CHARACTER = ("path contains a control character", 404)
+    EMPTY_PATH = ("path is empty", 404)
+    DIRECTORY = ("path ends with a slash, so it names a directory", 404)
+    DOT_SEGMENT = ("path has a segment that starts with a dot", 404)
+    PATH_TOO_LONG = ("path is longer than 4095 bytes", 404)
+    SEGMENT_TOO_LONG = ("path has a segment longer than 255 bytes", 404)
+    OUTSIDE_PREFIX = ("path is not below SHIM_PATH_PREFIX", 404)
+
+    def __init__(self, sentence: str, status: int) -> None:
+        self.code = self.name.lower()
+        self.sentence = sentence
+        self.status = status
 
 
 class Refused(Exception):
-    """A token that does not open, or a path that may not be served.
+    """A token that does not open, or a path that may not be served: the client needs
+    another link.
 
-    `str()` gives the reason; it never holds the token or the path, so that it may be
+    `str()` gives the sentence. It contains neither the token nor the path, so it may be
     logged.
     """
 
-    reason = "refused"
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
     def __str__(self) -> str:
-        return self.reason
-
-
-class NotBase64url(Refused):
-    reason = "not base64url (RFC 4648 section 5)"
-
-
-class NotCanonical(Refused):
-    reason = "base64url is not canonical: wrong padding, or unused bits are set"
-
-
-class NotWholeBlocks(Refused):
-    reason = "not a whole number of 16-byte blocks"
-
-
-class NotUtf8(Refused):
-    reason = "path is not UTF-8 (so is what another key makes of a token)"
-
-
-class ControlCharacter(Refused):
-    reason = "path holds a NUL or another control character"
-
-
-class Empty(Refused):
-    reason = "path is empty"
-
-
-class Directory(Refused):
-    reason = "path ends with a slash: a directory"
-
-
-class DotSegment(Refused):
-    reason = "path has a segment that starts with a dot"
-
-
-class PathTooLong(Refused):
-    reason = "path is longer than PATH_MAX"
-
-
-class SegmentTooLong(Refused):
-    reason = "path has a segment longer than NAME_MAX"
-
-
-class OutsidePrefix(Refused):
-    reason = "path is not below SHIM_PATH_PREFIX"
-
-
-class TokenTooLong(Refused):
-    reason = "token is longer than a request line may be"
-
-
-class NoApiKey(Refused):
-    reason = "token of the API's format, and there is no key for that format"
-
-
-class NoJweKey(Refused):
-    reason = "sealed token, and there is no key for sealed links"
-
-
-class NotCompact(Refused):
-    reason = "not a JWE in compact serialization for alg dir (RFC 7516 section 7.1)"
-
-
-class BadHeader(Refused):
-    reason = 'JWE header is not {"alg":"dir","enc":"A256GCM"}'
-
-
-class NotAuthentic(Refused):
-    reason = "not sealed with one of the keys, or changed since"
-
-
-class BadClaim(Refused):
-    """A claim (RFC 7519) that is missing, or not what it should be."""
-
-    reason = "a claim is wrong"
-
-    def __init__(self, claim: str, problem: str) -> None:
-        self.reason = f"claim {claim}: {problem}"
-
-
-class NotYetValid(Refused):
-    """A token before its time; `nbf` is in seconds since 1970."""
-
-    reason = "not valid yet"
-
-    def __init__(self, nbf: float) -> None:
-        self.reason = f"not valid before {utc(nbf)}"
-
-
-class Expired(Refused):
-    """A token that is sound, but over; `exp` is in seconds since 1970."""
-
-    reason = "expired"
-
-    def __init__(self, exp: float) -> None:
-        self.reason = f"expired since {utc(exp)}"
-
-
-def utc(seconds: float) -> str:
-    """Return a time in seconds since 1970 as RFC 3339 writes it, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+        return self.reason.sentence.replace("{}", self.detail)
 
 
 class Misconfigured(RuntimeError):
-    """What an operator has to put right: one line, what is wrong, where, what to do.
+    """Something that the operator has to put right.
 
-    A RuntimeError because gunicorn reports one raised while it loads an application as
-    a line and exit status 1, not as a traceback.
+    `problem` says what is wrong and where, `remedy` what to do. `str()` gives both in one
+    line, without secrets. It is a RuntimeError because gunicorn reports one raised while
+    the application loads as a line, not as a traceback.
     """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem

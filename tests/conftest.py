@@ -8,7 +8,7 @@ from support.links import FORMATS, TEST_JWE_KEY, TEST_KEY, Format, Targets, priv
 from support.recordings import all_recordings
 from support.stack import Stack, free_port, running
 
-from shim.box import system as box
+from shim.box import layout
 
 
 @pytest.fixture(params=FORMATS)
@@ -70,6 +70,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"SHIM_{name}", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     # and so do those of a storage box, should they run on one
-    files = {name: f"/nonexistent/{name}" for name in box.KEY_FILES}
-    monkeypatch.setattr(box, "KEY_FILES", files)
-    monkeypatch.setattr(box, "SETTINGS", "/nonexistent/settings")
+    files = {name: f"/nonexistent/{name}" for name in layout.KEY_FILES}
+    monkeypatch.setattr(layout, "KEY_FILES", files)
+    monkeypatch.setattr(layout, "SETTINGS", "/nonexistent/settings")

@@ -1,7 +1,7 @@
-"""`./run fuzz`: tokens that are made up, broken and forged, for as long as one wants.
+"""`./run fuzz`: opens random, damaged and forged tokens.
 
-Whatever the token, it is refused, or it carries what may be served; nothing else is
-raised. Hypothesis makes a token; that one and all its neighbours are opened.
+Each token must either be refused or open to claims that are safe to serve. Hypothesis
+generates a token, and this opens it and many tokens that differ from it in one place.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.forging import HEADER, encrypt, encrypt_claims
 
 from shim.errors import Refused
-from shim.tokens import reader
+from shim.tokens import opener
 from shim.tokens.claims import Claims, check_times
 from shim.tokens.keys import Keyrings
 from shim.tokens.paths import (
@@ -28,13 +28,12 @@ from shim.tokens.paths import (
     record_name,
 )
 
-LEAST = 1_000_000
-API_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for this alone
+ECB_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for fuzzing only
 ODD = "=.%\n\0\r /?й\udcff"
 
-read = reader(Keyrings((bytes(32), API_KEY), (bytes(32), JWE_KEY)))
+open_token = opener(Keyrings((bytes(32), ECB_KEY), (bytes(32), JWE_KEY)))
 
-# what paths, names and JSON trip over, more often than chance would have it
+# Characters that are special in paths, names or JSON, drawn more often than by chance.
 piece = st.sampled_from(
     ["/", ".", "..", "a", "\0", "\n", "\r\n", "\x7f", "\x85", "й", "\ud800", '"', "\\"]
 )
@@ -62,10 +61,10 @@ header = st.just(HEADER) | st.fixed_dictionaries(
     },
     optional={x: json_value for x in ("zip", "crit", "typ", "kid", "cty", "jwk")},
 )
-api_token = st.one_of(
+ecb_token = st.one_of(
     name.map(lambda x: x.encode("utf-8", "surrogatepass")), st.binary(max_size=80)
-).map(lambda x: encrypt(API_KEY, x))
-sealed_token = st.builds(
+).map(lambda x: encrypt(ECB_KEY, x))
+jwe_token = st.builds(
     lambda content, head: encrypt_claims(JWE_KEY, content, head),
     claims | st.binary(max_size=60),
     header | st.binary(max_size=40),
@@ -74,7 +73,7 @@ no_token = st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9_.=-]{0,120}")
 
 
 def neighbours(token: str, other: str, at: int, put: str) -> Iterator[str]:
-    """Yield `token`, and what one change of it, or `other` spliced in, makes of it."""
+    """Yield `token`, variants with one change, and splices with `other`."""
     yield token
     for cut in range(len(token)):
         yield token[:cut]
@@ -95,10 +94,10 @@ class Count:
 
 
 def open_one(token: str, authentic: set[str], count: Count) -> None:
-    """Open `token` as the endpoint does; raises AssertionError when it should not."""
+    """Open `token` as the endpoint does; raise AssertionError if it should not have opened."""
     count.inputs += 1
     try:
-        opened = read(token)
+        opened = open_token(token)
         record = record_name(opened.path)
     except Refused:
         return
@@ -123,15 +122,15 @@ def assert_harmless(opened: Claims, record: str) -> None:
         assert not any(ord(x) < 32 or 127 <= ord(x) < 160 for x in value), "a control"
 
 
-def fuzz(seconds: float) -> Count:
-    """Open tokens for `seconds`, and at least LEAST of them, or until Ctrl-C."""
+def fuzz(seconds: float, least: int) -> Count:
+    """Open tokens for `seconds`, and at least `least` of them, or until Ctrl-C."""
     count = Count()
     stop = threading.Event()
-    # hypothesis would take the exception for a failure
+    # Hypothesis would report KeyboardInterrupt as a failure.
     signal.signal(signal.SIGINT, lambda *_: stop.set())
 
     @settings(
-        max_examples=500,
+        max_examples=100,
         deadline=None,
         database=None,
         derandomize=False,
@@ -139,8 +138,8 @@ def fuzz(seconds: float) -> Count:
         suppress_health_check=list(HealthCheck),
     )
     @given(
-        token=api_token | sealed_token | no_token,
-        other=api_token | sealed_token,
+        token=ecb_token | jwe_token | no_token,
+        other=ecb_token | jwe_token,
         at=st.integers(0, 400),
         put=st.characters(),
     )
@@ -150,21 +149,21 @@ def fuzz(seconds: float) -> Count:
             open_one(token, authentic, count)
 
     end = time.monotonic() + seconds
-    while not stop.is_set() and (time.monotonic() < end or count.inputs < LEAST):
+    while not stop.is_set() and (time.monotonic() < end or count.inputs < least):
         some()
     return count
 
 
-def main() -> None:
+def main(least: int = 0) -> None:
     parser = argparse.ArgumentParser(prog="./run fuzz", description=__doc__)
     parser.add_argument(
         "seconds", nargs="?", type=float, default=float("inf"), metavar="SECONDS"
     )
     start = time.monotonic()
-    count = fuzz(parser.parse_args().seconds)
+    count = fuzz(parser.parse_args().seconds, least)
     print(
         f"{count.inputs:,} inputs in {time.monotonic() - start:.0f} s:"
-        f" {count.opened:,} opened, all else refused"
+        f" {count.opened:,} opened, the others refused"
     )
 
 

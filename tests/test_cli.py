@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ from support.links import TEST_JWE_KEY, TEST_KEY, private
 from support.recordings import VECTORS
 from support.stack import BIN, free_port
 
-from shim import __version__
-from shim.box import system as box
+from shim.box import layout
 from shim.box.templates import nginx_site
 from shim.cli import main
 from shim.tokens import ecb, jwe
@@ -46,7 +46,7 @@ def assert_one_line(result: tuple[int, str, str], message: str) -> None:
 
 
 def test_version(run) -> None:
-    assert run("--version") == (0, __version__ + "\n", "")
+    assert run("--version") == (0, version("record-shim") + "\n", "")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,17 @@ def test_rotation_keeps_a_raw_key_and_a_link_to_the_file(run, tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == [link, raw]
 
 
+def on_a_full_disk(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run record-shim with a limit on file sizes that makes every write fail."""
+    script = "trap '' XFSZ; ulimit -f 0; \"$@\""
+    return subprocess.run(
+        ["bash", "-c", script, "bash", BIN / "record-shim", *args],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_a_rotation_that_fails_changes_nothing(run, key_file: Path) -> None:
     before = key_file.read_text()
     in_the_way = key_file.with_name("key.new")
@@ -115,11 +126,10 @@ def test_a_rotation_that_fails_changes_nothing(run, key_file: Path) -> None:
     assert_one_line(run("keygen", "--rotate", str(key_file)), "key.new")
     assert key_file.read_text() == before
     in_the_way.unlink()
-    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --rotate {key_file}"
-    full = subprocess.run(
-        ["bash", "-c", script], check=False, capture_output=True, text=True
+    full = on_a_full_disk("keygen", "--rotate", key_file)
+    assert_one_line(
+        (full.returncode, full.stdout, full.stderr), "the file is unchanged"
     )
-    assert_one_line((full.returncode, full.stdout, full.stderr), "as it was")
     assert key_file.read_text() == before
     assert list(key_file.parent.iterdir()) == [key_file]
     key_file.write_text("no key\n")
@@ -140,28 +150,28 @@ def test_link_and_open(run, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert run("open", token) == (0, GOOD["path"] + "\n", "")
 
 
-def sealed(run, *options: str) -> str:
+def jwe_link(run, *options: str) -> str:
     status, out, err = run("link", MP3, *options)
     assert (status, err) == (0, "")
     return out.strip()
 
 
 def shown(run, *args: str) -> dict[str, str]:
-    """Return what `record-shim open` prints of a sealed link."""
+    """Return what `record-shim open` prints of a JWE link."""
     status, out, err = run("open", *args)
     assert (status, err) == (0, "")
     path, *lines = out.splitlines()
     return {"path": path} | dict(line.split(": ", 1) for line in lines)
 
 
-def test_a_sealed_link_and_what_is_in_it(run, jwe_key_file: Path) -> None:
+def test_a_jwe_link_and_what_is_in_it(run, jwe_key_file: Path) -> None:
     key = ("--key-file", str(jwe_key_file))
     url = ("--base-url", "https://storage.example.com/x/")
-    link = sealed(run, "--expires=2099-12-31T23:59:59+01:00", *key, *url)
+    link = jwe_link(run, "--expires=2099-12-31T23:59:59+01:00", *key, *url)
     assert link.startswith("https://storage.example.com/x/ey")
     assert shown(run, link, *key) == {"path": MP3, "expires": "2099-12-31T22:59:59Z"}
     options = ("--filename=Звонок: 1.mp3", "--inline", *key)
-    link = sealed(run, "--expires=2099-12-31T23:59Z", *options)
+    link = jwe_link(run, "--expires=2099-12-31T23:59Z", *options)
     assert shown(run, f"{link}?x=1", *key) == {
         "path": MP3,
         "expires": "2099-12-31T23:59:00Z",
@@ -182,7 +192,7 @@ def test_a_sealed_link_and_what_is_in_it(run, jwe_key_file: Path) -> None:
 )
 def test_durations(run, jwe_key_file: Path, duration: str, seconds: int) -> None:
     before = time.time()
-    token = sealed(run, f"--expires={duration}", f"--key-file={jwe_key_file}")
+    token = jwe_link(run, f"--expires={duration}", f"--key-file={jwe_key_file}")
     after = time.time()
     exp = jwe.opener((KEY,))(token).exp
     assert exp == int(exp)
@@ -194,18 +204,18 @@ def test_an_expired_link_is_shown_and_fails(run, jwe_key_file: Path) -> None:
     status, out, err = run("open", token, "--key-file", str(jwe_key_file))
     assert status == 1
     assert out == f"{MP3}\nexpires: 2025-11-24T16:00:00Z\n"
-    assert err == "record-shim: expired since 2025-11-24T16:00:00Z\n"
+    assert err == "record-shim: expired at 2025-11-24T16:00:00Z\n"
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
         *(
-            (f"--expires={text}", f"--expires {text!r}: must be a duration such as 15m")
+            (f"--expires={text}", f"--expires {text!r}: neither a duration nor a time")
             for text in ("", "7", "7w", "0d", "-7d", "1.5h", "7D", " 7d", "7d\n", "٧d")
         ),
         *(
-            (f"--expires={text}", "must be a duration such as 15m")
+            (f"--expires={text}", "use a duration such as 15m")
             for text in (
                 "2099-12-31",
                 "2099-12-31T23:59:59",
@@ -213,18 +223,18 @@ def test_an_expired_link_is_shown_and_fails(run, jwe_key_file: Path) -> None:
                 "2099-W01-1T00:00Z",
             )
         ),
-        ("--expires=2099-02-30T00:00Z", "there is no such time"),
-        ("--expires=2099-12-31T00:00+25:00", "there is no such time"),
-        ("--expires=2020-01-01T00:00Z", "is in the past"),
-        ("--expires=0001-01-01T00:00Z", "is in the past"),
-        ("--expires=9999-12-31T23:59-05:00", "is after the year 9999"),
-        ("--expires=9999999999d", "is after the year 9999"),
-        ("--filename=a/b.mp3", "claim filename: "),
-        ("--filename=", "claim filename: "),
-        ("--filename=\udcff.mp3", "claim filename: "),
+        ("--expires=2099-02-30T00:00Z", "no such time"),
+        ("--expires=2099-12-31T00:00+25:00", "no such time"),
+        ("--expires=2020-01-01T00:00Z", "in the past"),
+        ("--expires=0001-01-01T00:00Z", "in the past"),
+        ("--expires=9999-12-31T23:59-05:00", "after the year 9999"),
+        ("--expires=9999999999d", "after the year 9999"),
+        ("--filename=a/b.mp3", "invalid claim: filename "),
+        ("--filename=", "invalid claim: filename "),
+        ("--filename=\udcff.mp3", "invalid claim: filename "),
     ],
 )
-def test_a_sealed_link_that_cannot_be_made(
+def test_a_jwe_link_that_cannot_be_made(
     run, jwe_key_file: Path, option: str, message: str
 ) -> None:
     key = f"--key-file={jwe_key_file}"
@@ -232,10 +242,10 @@ def test_a_sealed_link_that_cannot_be_made(
 
 
 @pytest.mark.parametrize("option", ["--inline", "--filename=a.mp3"])
-def test_what_goes_with_an_end(run, key_file: Path, option: str) -> None:
+def test_what_requires_expires(run, key_file: Path, option: str) -> None:
     status, out, err = run("link", MP3, f"--key-file={key_file}", option)
     assert (status, out) == (2, "")
-    assert "go with --expires" in err
+    assert "require --expires" in err
 
 
 def test_the_key_file_of_the_other_format_is_noticed(
@@ -243,7 +253,7 @@ def test_the_key_file_of_the_other_format_is_noticed(
 ) -> None:
     monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
     monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
-    token = sealed(run, "--expires=1h")
+    token = jwe_link(run, "--expires=1h")
     for args in (
         ("link", MP3, "--expires=1h", f"--key-file={key_file}"),
         ("link", MP3, f"--key-file={jwe_key_file}"),
@@ -251,37 +261,37 @@ def test_the_key_file_of_the_other_format_is_noticed(
         ("open", GOOD["token"], f"--key-file={jwe_key_file}"),
     ):
         file = args[-1].partition("=")[2]
-        assert_one_line(run(*args), f"'{file}': it is that of the other format")
+        assert_one_line(run(*args), f"'{file}': used for both ECB links and JWE links")
     copy = private(key_file.with_name("copy"), key_file.read_text().upper())
     result = run("link", MP3, "--expires=1h", f"--key-file={copy}")
-    assert_one_line(result, f"'{copy}': it shares a key with '{key_file}'")
+    assert_one_line(result, f"'{copy}': shares a key with '{key_file}'")
 
 
 def test_a_format_without_a_key(
     run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
-    token = sealed(run, "--expires=1h")
+    token = jwe_link(run, "--expires=1h")
     assert_one_line(run("link", MP3), "set SHIM_KEY_FILE")
-    assert_one_line(run("open", GOOD["token"]), "there is no key for that format")
+    assert_one_line(run("open", GOOD["token"]), "there is no key for ECB links")
     monkeypatch.delenv("SHIM_JWE_KEY_FILE")
     monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
     assert_one_line(run("link", MP3, "--expires=1h"), "set SHIM_JWE_KEY_FILE")
-    assert_one_line(run("open", token), "there is no key for sealed links")
+    assert_one_line(run("open", token), "there is no key for JWE links")
 
 
 def test_the_boxs_own_keys_are_used_without_being_named(
     run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"SHIM_KEY_FILE": str(key_file), "SHIM_JWE_KEY_FILE": str(jwe_key_file)}
-    monkeypatch.setattr(box, "KEY_FILES", files)
+    monkeypatch.setattr(layout, "KEY_FILES", files)
     assert run("link", GOOD["path"]) == (0, GOOD["token"] + "\n", "")
-    assert shown(run, sealed(run, "--expires=1h"))["path"] == MP3
+    assert shown(run, jwe_link(run, "--expires=1h"))["path"] == MP3
     wrong = run("link", MP3, "--expires=1h", f"--key-file={key_file}")
-    assert_one_line(wrong, "that of the other format")
+    assert_one_line(wrong, "used for both ECB links and JWE links")
     settings = key_file.with_name("settings")
     settings.write_text("SHIM_PATH_PREFIX=/var/spool/records\n")
-    monkeypatch.setattr(box, "SETTINGS", str(settings))
+    monkeypatch.setattr(layout, "SETTINGS", str(settings))
     # such a link would be a 404
     assert_one_line(run("link", MP3), "SHIM_PATH_PREFIX")
 
@@ -337,16 +347,16 @@ def test_a_terminal_that_cannot_write_the_name(key_file: Path) -> None:
     assert "\\u0" in result.stdout
 
 
-def test_rotation_of_a_key_for_sealed_links(run, jwe_key_file: Path) -> None:
+def test_rotation_of_a_jwe_key(run, jwe_key_file: Path) -> None:
     key = f"--key-file={jwe_key_file}"
-    old = sealed(run, "--expires=1h", key)
+    old = jwe_link(run, "--expires=1h", key)
     assert run("keygen", "--rotate", str(jwe_key_file)) == (0, "", "")
-    new = sealed(run, "--expires=1h", key)
+    new = jwe_link(run, "--expires=1h", key)
     for token in (old, new):
         assert shown(run, token, key)["path"] == MP3
     jwe_key_file.write_text(jwe_key_file.read_text().splitlines()[0])
     assert shown(run, new, key)["path"] == MP3
-    assert_one_line(run("open", old, key), "not sealed with one of the keys")
+    assert_one_line(run("open", old, key), "made with another key")
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
@@ -385,11 +395,7 @@ def test_a_link_that_is_none(run, key_file: Path) -> None:
 
 def test_a_full_disk_leaves_no_empty_key_file(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    # RLIMIT_FSIZE 0: every write fails
-    script = f"trap '' XFSZ; ulimit -f 0; {BIN}/record-shim keygen --output {path}"
-    result = subprocess.run(
-        ["bash", "-c", script], check=False, capture_output=True, text=True
-    )
+    result = on_a_full_disk("keygen", "--output", path)
     assert_one_line((result.returncode, result.stdout, result.stderr), str(path))
     assert not path.exists()
 
@@ -478,6 +484,7 @@ def test_a_bad_internal_prefix_renders_nothing(
         ["--records=/srv/call records/Отдел"],
     ],
 )
+@pytest.mark.needs("nginx")
 def test_nginx_accepts_what_is_rendered(
     run, tmp_path: Path, options: list[str]
 ) -> None:
@@ -522,20 +529,20 @@ def test_the_box_is_for_root_alone(
             os.seteuid(0)
     error = capsys.readouterr().err
     assert error == (
-        "record-shim: only root may do this: run it as root, or with sudo\n"
+        "record-shim: only root may do this; run it as root or with sudo\n"
     )
 
 
 def test_check_takes_one_record(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["check", "--path=/a", "--url=/b"])
-    assert "give one" in capsys.readouterr().err
+    assert "use one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--cache-time=10m"], "goes with --cache"),
+        (["--cache-time=10m"], "requires --cache"),
         (["--cache", "--cache-time=0s"], "--cache-time '0s'"),
         (["--cache", "--cache-time=1m; deny all"], "--cache-time '1m; deny all'"),
         (["--cache", "--cache-dir=cache"], "--cache-dir 'cache'"),
@@ -551,6 +558,7 @@ def test_cache_options_that_are_refused(
     assert captured.out == ""
 
 
+@pytest.mark.needs("nginx")
 def test_a_cache_directory_that_cannot_be_made_is_found_by_nginx(
     tmp_path: Path,
 ) -> None:

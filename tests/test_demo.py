@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import signal
@@ -5,6 +6,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +16,39 @@ from support.recordings import demo_recordings
 from support.stack import free_port
 from support.waiting import wait_for
 
-DEMO = Path(__file__).with_name("demo.py")
+pytestmark = pytest.mark.needs("nginx", "pgrep")
+
+TESTS = Path(__file__).parent
 
 
-def start(port: int, tmp_path: Path, **environ: str) -> subprocess.Popen[str]:
+def start(
+    port: int, tmp_path: Path, umask: int = -1, **environ: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, DEMO, "--port", str(port)],
+        [sys.executable, "-m", "demo", "--port", str(port)],
+        cwd=TESTS,
         env=os.environ | {"TMPDIR": str(tmp_path)} | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        umask=umask,
     )
 
 
+@contextlib.contextmanager
+def started(
+    port: int, tmp_path: Path, umask: int = -1, **environ: str
+) -> Iterator[subprocess.Popen[str]]:
+    with start(port, tmp_path, umask, **environ) as demo:
+        try:
+            yield demo
+        finally:
+            # when the test has failed
+            demo.terminate()
+
+
 @pytest.fixture
-def short_tmp() -> Path:
+def short_tmp() -> Iterator[Path]:
     """A unix socket's path may have 107 bytes; pytest's own directories are longer."""
     with tempfile.TemporaryDirectory(prefix="demo-") as path:
         Path(path).chmod(0o755)
@@ -39,7 +60,7 @@ def test_it_prints_links_that_open_and_leaves_nothing(
     short_tmp: Path, how: signal.Signals
 ) -> None:
     port = free_port()
-    with start(port, short_tmp) as demo:
+    with started(port, short_tmp) as demo:
         output = ""
         for line in demo.stdout:
             output += line
@@ -49,16 +70,26 @@ def test_it_prints_links_that_open_and_leaves_nothing(
             rf"^ +http://127\.0\.0\.1:{port}(/\S+)$", output, re.MULTILINE
         )
         page = get(port, "/").body.decode()
-        sealed = get(port, targets.pop())
-        assert sealed.body == next(iter(demo_recordings().values()))
-        assert "max-age=" in (sealed.header("Cache-Control") or "")
+        jwe_answer = get(port, targets.pop())
+        assert jwe_answer.body == next(iter(demo_recordings().values()))
+        assert "max-age=" in (jwe_answer.header("Cache-Control") or "")
         for target, (path, content) in zip(
             targets, demo_recordings().items(), strict=True
         ):
             assert get(port, target).body == content
             assert get(port, target, Range="bytes=100-199").body == content[100:200]
             assert path in page
-            assert f'src="http://127.0.0.1:{port}{target}"' in page
+            assert f'src="{target}"' in page
+        command = re.search(r"^  (\S+/record-shim link .*)$", output, re.MULTILINE)[1]
+        exports = "\n".join(re.findall(r"^  (export .*)$", output, re.MULTILINE))
+        made = subprocess.run(
+            ["bash", "-c", f"{exports}\n{command}"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        link = made.removeprefix(f"http://127.0.0.1:{port}")
+        assert get(port, link).body == jwe_answer.body
         demo.send_signal(how)
         assert demo.wait(timeout=60) == 0
         assert demo.stderr.read() == ""
@@ -67,6 +98,35 @@ def test_it_prints_links_that_open_and_leaves_nothing(
         socket.create_connection(("127.0.0.1", port))
     left = subprocess.run(["pgrep", "-f", short_tmp.name], check=False)
     assert left.returncode == 1, "processes are left"
+
+
+def test_the_jwe_link_of_the_page_is_renewed(short_tmp: Path) -> None:
+    """Whoever opens the page, whenever that is, sees it count down from a minute."""
+    port = free_port()
+    with started(port, short_tmp) as demo:
+
+        def expires() -> int:
+            page = get(port, "/").body.decode()
+            return int(re.search(r'data-expires="(\d+)"', page)[1])
+
+        wait_for(lambda: "Ctrl-C" in demo.stdout.readline())
+        first = expires()
+        assert 60 <= first - time.time() <= 70
+        wait_for(lambda: expires() > first)
+        assert 60 <= expires() - time.time() <= 70
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+
+
+def test_a_strict_umask_and_a_proxy(short_tmp: Path) -> None:
+    """nginx can read the files nevertheless, and no request goes to the proxy."""
+    port = free_port()
+    proxy = f"http://127.0.0.1:{free_port()}"
+    with started(port, short_tmp, umask=0o077, http_proxy=proxy) as demo:
+        wait_for(lambda: "Ctrl-C" in demo.stdout.readline())
+        assert get(port, "/").status == 200
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
 
 
 def assert_fails(demo: subprocess.Popen[str], message: str, tmp_path: Path) -> None:
@@ -95,7 +155,7 @@ def test_a_directory_that_nginx_cannot_name(short_tmp: Path) -> None:
 
 
 def test_a_ctrl_c_before_it_has_started(short_tmp: Path) -> None:
-    with start(free_port(), short_tmp) as demo:
+    with started(free_port(), short_tmp) as demo:
         # its first directory: it is about to make the key
         wait_for(lambda: any(short_tmp.iterdir()))
         demo.send_signal(signal.SIGINT)
@@ -116,7 +176,7 @@ def test_run_says_what_it_cannot_install(tmp_path: Path) -> None:
     for tool, text in {"id": "echo 1000", "apt-get": "exit 1"}.items():
         (tmp_path / tool).write_text(f"#!/usr/bin/bash\n{text}\n")
         (tmp_path / tool).chmod(0o755)
-    script = (DEMO.parents[1] / "run").read_text()
+    script = (TESTS.parent / "run").read_text()
     copy = tmp_path / "run"
     copy.write_text(script.replace(":/usr/sbin:/sbin", ""))
     result = subprocess.run(

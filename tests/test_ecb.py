@@ -3,8 +3,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import forging
 from support.recordings import VECTORS
+from support.refusing import refuses
 
-from shim import errors
+from shim.errors import Reason, Refused
 from shim.tokens import ecb
 
 KEY = bytes.fromhex(VECTORS["key_hex"])
@@ -12,27 +13,27 @@ OTHER_KEY = bytes.fromhex(VECTORS["other_key_hex"])
 open_token = ecb.opener((KEY,))
 
 REASONS = {
-    "a character outside base64url": errors.NotBase64url,
-    "standard base64 alphabet, not the URL-safe one": errors.NotBase64url,
-    "one character short": errors.NotCanonical,
-    "ciphertext is not a whole number of 16-byte blocks": errors.NotWholeBlocks,
-    "padding in the middle": errors.NotBase64url,
-    "non-canonical base64: unused trailing bits set": errors.NotCanonical,
-    "made with another key": errors.NotUtf8,
-    "only padding: an empty path": errors.Empty,
-    "the root itself": errors.Empty,
-    "a directory, by its trailing slash": errors.Directory,
-    "hidden file": errors.DotSegment,
-    "hidden directory": errors.DotSegment,
-    "NUL inside the path": errors.ControlCharacter,
-    "header injection: CR LF": errors.ControlCharacter,
-    "header injection: LF": errors.ControlCharacter,
-    "control character": errors.ControlCharacter,
-    "DEL": errors.ControlCharacter,
-    "not UTF-8": errors.NotUtf8,
-    "UTF-8 cut in the middle of a character": errors.NotUtf8,
-    "longer than PATH_MAX": errors.PathTooLong,
-    "a segment longer than NAME_MAX": errors.SegmentTooLong,
+    "a character outside base64url": Reason.NOT_BASE64URL,
+    "standard base64 alphabet, not the URL-safe one": Reason.NOT_BASE64URL,
+    "one character short": Reason.NOT_CANONICAL,
+    "ciphertext is not a whole number of 16-byte blocks": Reason.NOT_WHOLE_BLOCKS,
+    "padding in the middle": Reason.NOT_BASE64URL,
+    "non-canonical base64: unused trailing bits set": Reason.NOT_CANONICAL,
+    "made with another key": Reason.WRONG_KEY,
+    "only padding: an empty path": Reason.EMPTY_PATH,
+    "the root itself": Reason.EMPTY_PATH,
+    "a directory, by its trailing slash": Reason.DIRECTORY,
+    "hidden file": Reason.DOT_SEGMENT,
+    "hidden directory": Reason.DOT_SEGMENT,
+    "NUL inside the path": Reason.CONTROL_CHARACTER,
+    "header injection: CR LF": Reason.CONTROL_CHARACTER,
+    "header injection: LF": Reason.CONTROL_CHARACTER,
+    "control character": Reason.CONTROL_CHARACTER,
+    "DEL": Reason.CONTROL_CHARACTER,
+    "not UTF-8": Reason.WRONG_KEY,
+    "UTF-8 cut in the middle of a character": Reason.WRONG_KEY,
+    "longer than PATH_MAX": Reason.PATH_TOO_LONG,
+    "a segment longer than NAME_MAX": Reason.SEGMENT_TOO_LONG,
 }
 
 
@@ -47,7 +48,7 @@ def test_vector_opens_with_and_without_padding(vector: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])
-def test_seal_writes_what_the_api_writes(vector: dict[str, str]) -> None:
+def test_seal_writes_what_the_pbx_writes(vector: dict[str, str]) -> None:
     if "always pads" not in vector.get("note", ""):
         assert ecb.seal(vector["path"], (KEY,)) == vector["token"]
 
@@ -55,25 +56,19 @@ def test_seal_writes_what_the_api_writes(vector: dict[str, str]) -> None:
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda v: v["why"])
 def test_vector_is_refused_for_its_own_reason(vector: dict[str, str]) -> None:
     why = vector["why"]
-    reason = errors.DotSegment if why.startswith("dot segment") else REASONS[why]
-    with pytest.raises(errors.Refused) as refused:
+    reason = Reason.DOT_SEGMENT if why.startswith("dot segment") else REASONS[why]
+    with refuses(reason):
         open_token(vector["token"])
-    assert type(refused.value) is reason
-
-
-def test_every_reason_reads_differently() -> None:
-    reasons = [cls.reason for cls in errors.Refused.__subclasses__()]
-    assert len(set(reasons)) == len(reasons)
 
 
 @pytest.mark.parametrize("change", ["{}=", "={}", "{}\n", " {}", "{}==="])
 def test_one_way_to_write_a_token(change: str) -> None:
-    with pytest.raises((errors.NotBase64url, errors.NotCanonical)):
+    with refuses(Reason.NOT_BASE64URL, Reason.NOT_CANONICAL):
         open_token(change.format(VECTORS["opens"][0]["token"]))
 
 
 def test_impossible_base64_length() -> None:
-    with pytest.raises(errors.NotBase64url):
+    with refuses(Reason.NOT_BASE64URL):
         open_token("A" * 25)
 
 
@@ -83,9 +78,9 @@ def test_the_longest_path_opens_and_one_byte_more_does_not() -> None:
     token = ecb.seal(longest, (KEY,))
     assert len(token) == ecb.TOKEN_MAX
     assert open_token(token) == longest
-    with pytest.raises(errors.PathTooLong):
+    with refuses(Reason.PATH_TOO_LONG):
         ecb.seal(longest + "b", (KEY,))
-    with pytest.raises(errors.PathTooLong):
+    with refuses(Reason.PATH_TOO_LONG):
         open_token(encrypt(longest.encode() + b"b"))
 
 
@@ -99,7 +94,7 @@ def test_the_first_key_seals_and_all_open() -> None:
 
 
 def test_an_older_keys_refusal_is_not_taken_for_a_wrong_key() -> None:
-    with pytest.raises(errors.DotSegment):
+    with refuses(Reason.DOT_SEGMENT):
         ecb.opener((OTHER_KEY, KEY))(encrypt(b"/300/../x"))
 
 
@@ -131,7 +126,7 @@ def is_safe(path: str) -> bool:
 def test_no_text_raises_anything_but_a_refusal(token: str) -> None:
     try:
         assert is_safe(open_token(token))
-    except errors.Refused:
+    except Refused:
         pass
 
 
@@ -144,7 +139,7 @@ PIECES = st.sampled_from(
 def test_whatever_opens_is_safe(plaintext: bytes) -> None:
     try:
         path = open_token(encrypt(plaintext))
-    except errors.Refused:
+    except Refused:
         return
     assert is_safe(path)
     assert path.encode() == plaintext.rstrip(b"\0")

@@ -30,7 +30,7 @@ def gunicorn(tmp_path: Path, *args: str, **environ: str) -> subprocess.Completed
     [
         ("not a key\n", 0o600, {}, "line 1: not a key"),
         (TEST_KEY, 0o644, {}, "chmod o="),
-        ("", 0o600, {}, "no key in it"),
+        ("", 0o600, {}, "contains no key"),
         (TEST_KEY, 0o600, {"SHIM_DISPOSITION": "x"}, "SHIM_DISPOSITION"),
         (TEST_KEY, 0o600, {"SHIM_INTERNAL_PREFIX": "x"}, "SHIM_INTERNAL_PREFIX"),
         (TEST_KEY, 0o600, {"SHIM_KEY_FILE": "/nonexistent"}, "/nonexistent"),
@@ -60,7 +60,7 @@ def test_a_key_for_both_formats_keeps_it_from_starting(
     result = gunicorn(tmp_path, **keys)
     assert result.returncode == 1
     [line] = [x for x in result.stderr.splitlines() if x and "[INFO]" not in x]
-    assert f"'{copy}': it shares a key with '{key_file}'" in line
+    assert f"'{copy}': shares a key with '{key_file}'" in line
     assert TEST_KEY not in line.lower()
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -7,9 +8,10 @@ from support import forging
 from support.forging import base64url
 from support.links import TEST_JWE_KEY, TEST_KEY
 from support.recordings import LONG, VECTORS
+from support.refusing import refuses
 from test_ecb import SEGMENT
 
-from shim import errors
+from shim.errors import Reason, Refused
 from shim.tokens import jwe
 from shim.tokens.claims import TIME_MAX, Claims, check_times
 
@@ -56,20 +58,20 @@ def test_no_two_tokens_are_alike() -> None:
 def test_the_first_key_seals_and_all_open() -> None:
     token = jwe.seal(FULL, (OTHER_KEY, KEY))
     assert jwe.opener((KEY, OTHER_KEY))(token) == FULL
-    with pytest.raises(errors.NotAuthentic):
+    with refuses(Reason.NOT_AUTHENTIC):
         open_token(token)
 
 
 def test_the_longest_token_opens_and_one_that_is_longer_does_not() -> None:
     assert open_token(jwe.seal(Claims(LONG, exp=1), (KEY,))).path == LONG
     quotes = "/".join(['"' * 255] * 16)
-    with pytest.raises(errors.TokenTooLong):
+    with refuses(Reason.TOKEN_TOO_LONG):
         jwe.seal(Claims(quotes, exp=1), (KEY,))
     rest = len(encrypt(GOOD | {"x": ""}))
     fitting = encrypt(GOOD | {"x": "x" * ((jwe.TOKEN_MAX - rest) * 3 // 4)})
     assert jwe.TOKEN_MAX - 3 < len(fitting) <= jwe.TOKEN_MAX
     assert open_token(fitting).path == GOOD["path"]
-    with pytest.raises(errors.TokenTooLong):
+    with refuses(Reason.TOKEN_TOO_LONG):
         open_token(encrypt(GOOD | {"x": "x" * jwe.TOKEN_MAX}))
 
 
@@ -128,7 +130,7 @@ def test_headers_that_mean_the_same(header: object) -> None:
     ],
 )
 def test_a_header_that_could_mean_anything_else(header: object) -> None:
-    with pytest.raises(errors.BadHeader):
+    with refuses(Reason.BAD_HEADER):
         open_token(encrypt(GOOD, header=header))
 
 
@@ -155,14 +157,14 @@ WRONG_CLAIMS = {
     [(claim, value) for claim, values in WRONG_CLAIMS.items() for value in values],
 )
 def test_a_claim_that_is_wrong_is_named(claim: str, value: object) -> None:
-    with pytest.raises(errors.BadClaim, match=rf"^claim {claim}: [^\n]+\Z"):
+    with refuses(Reason.BAD_CLAIM, detail=f"{claim} "):
         open_token(encrypt(GOOD | {claim: value}))
 
 
 @pytest.mark.parametrize("claim", ["path", "exp"])
 def test_a_claim_that_is_missing_is_named(claim: str) -> None:
     rest = {key: value for key, value in GOOD.items() if key != claim}
-    with pytest.raises(errors.BadClaim, match=f"^claim {claim}: "):
+    with refuses(Reason.BAD_CLAIM, detail=f"{claim} "):
         open_token(encrypt(rest))
 
 
@@ -183,36 +185,36 @@ def test_a_claim_that_is_missing_is_named(claim: str) -> None:
     ],
 )
 def test_a_text_that_holds_no_claims(text: bytes) -> None:
-    with pytest.raises(errors.BadClaim, match=r"^claim set: "):
+    with refuses(Reason.BAD_CLAIM, detail="they must be a JSON object"):
         open_token(encrypt(text))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1"])
 def test_a_time_that_is_none(number: str) -> None:
     text = f'{{"path":"/a.mp3","exp":{number}}}'
-    with pytest.raises(errors.BadClaim, match=r"^claim exp: "):
+    with refuses(Reason.BAD_CLAIM, detail="exp "):
         open_token(encrypt(text.encode()))
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("/300/../x", errors.DotSegment),
-        ("/.htpasswd", errors.DotSegment),
-        ("/300/", errors.Directory),
-        ("/", errors.Empty),
-        ("", errors.Empty),
-        ("/300/a.mp3\0", errors.ControlCharacter),
-        ("/300/a\r\nX-Evil: 1", errors.ControlCharacter),
-        ("/\ud800.mp3", errors.NotUtf8),
-        ("/" + "x" * 256, errors.SegmentTooLong),
-        ("/x" * 2048, errors.PathTooLong),
+        ("/300/../x", Reason.DOT_SEGMENT),
+        ("/.htpasswd", Reason.DOT_SEGMENT),
+        ("/300/", Reason.DIRECTORY),
+        ("/", Reason.EMPTY_PATH),
+        ("", Reason.EMPTY_PATH),
+        ("/300/a.mp3\0", Reason.CONTROL_CHARACTER),
+        ("/300/a\r\nX-Evil: 1", Reason.CONTROL_CHARACTER),
+        ("/\ud800.mp3", Reason.NOT_UTF8),
+        ("/" + "x" * 256, Reason.SEGMENT_TOO_LONG),
+        ("/x" * 2048, Reason.PATH_TOO_LONG),
     ],
 )
-def test_the_rules_for_paths_are_the_same(path: str, reason: type) -> None:
-    with pytest.raises(reason):
+def test_the_rules_for_paths_are_the_same(path: str, reason: Reason) -> None:
+    with refuses(reason):
         open_token(encrypt(GOOD | {"path": path}))
-    with pytest.raises(reason):
+    with refuses(reason):
         jwe.seal(Claims(path, exp=1), (KEY,))
 
 
@@ -227,35 +229,37 @@ def test_the_rules_for_paths_are_the_same(path: str, reason: type) -> None:
     ],
 )
 def test_nothing_is_sealed_that_would_not_open(claims: Claims) -> None:
-    with pytest.raises(errors.BadClaim):
+    with refuses(Reason.BAD_CLAIM):
         jwe.seal(claims, (KEY,))
 
 
 @pytest.mark.parametrize(
-    ("now", "error"),
+    ("now", "reason"),
     [
-        (99.999, errors.NotYetValid),
+        (99.999, Reason.NOT_YET_VALID),
         (100, None),
         (199.999, None),
-        (200, errors.Expired),
-        (1e12, errors.Expired),
+        (200, Reason.EXPIRED),
+        (1e12, Reason.EXPIRED),
     ],
 )
 def test_a_token_is_valid_from_nbf_until_just_before_exp(
-    now: float, error: type | None
+    now: float, reason: Reason | None
 ) -> None:
     claims = Claims("/a.mp3", exp=200, nbf=100)
-    if error is None:
+    if reason is None:
         check_times(claims, now)
         return
-    with pytest.raises(error, match=r"1970-01-01T00:0[13]:[24]0Z"):
+    with refuses(reason, detail=r"1970-01-01T00:0[13]:[24]0Z"):
         check_times(claims, now)
 
 
-def assert_refused(tokens: object) -> int:
+def assert_refused(tokens: Iterable[str]) -> int:
+    """Return how many tokens there were."""
     count = 0
-    for count, token in enumerate(tokens, 1):  # noqa: B007
-        with pytest.raises(errors.Refused):
+    for token in tokens:
+        count += 1
+        with pytest.raises(Refused):
             open_token(token)
     return count
 
@@ -292,7 +296,7 @@ def test_an_encrypted_key_which_dir_has_not(key: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 8, 13, 16])
 def test_an_iv_of_another_size(size: int) -> None:
-    with pytest.raises(errors.NotCompact):
+    with refuses(Reason.NOT_COMPACT):
         open_token(encrypt(GOOD, iv_bytes=size))
 
 
@@ -301,10 +305,10 @@ def test_a_tag_that_was_cut_short() -> None:
     *rest, tag = forging.raw_parts(encrypt(GOOD))
     for size in range(16):
         cut = ".".join(map(forging.base64url, [*rest, tag[:size]]))
-        with pytest.raises(errors.NotCompact):
+        with refuses(Reason.NOT_COMPACT):
             open_token(cut)
 
 
-def test_a_key_of_the_apis_format_opens_no_sealed_token() -> None:
-    with pytest.raises(errors.NotAuthentic):
+def test_an_ecb_key_opens_no_jwe_token() -> None:
+    with refuses(Reason.NOT_AUTHENTIC):
         jwe.opener((bytes.fromhex(TEST_KEY),))(encrypt(GOOD))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shim.errors import Misconfigured
-from shim.tokens.keys import API, JWE, load_keyring, load_keyrings
+from shim.tokens.keys import ECB, JWE, load_keyring, load_keyrings
 from shim.tokens.keys import key_file as find_key_file
 
 KEY = bytes(range(200, 232))
@@ -28,7 +28,7 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> str:
         (base64.urlsafe_b64encode(KEY).rstrip(b"="), KEY),
         (TEXT + b"\n", TEXT),
         (KEY, KEY),
-        (b"# the API's key\n\n" + KEY.hex().encode(), KEY),
+        (b"# the ECB's key\n\n" + KEY.hex().encode(), KEY),
     ],
 )
 def test_every_way_to_write_a_key(tmp_path: Path, content: bytes, key: bytes) -> None:
@@ -43,8 +43,8 @@ def test_keys_keep_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no key in it"),
-        (b"# nothing\n", "no key in it"),
+        (b"", "contains no key"),
+        (b"# nothing\n", "contains no key"),
         (KEY.hex().encode()[:-1], "line 1: not a key"),
         (KEY.hex().encode() + b" \n", "line 1: not a key"),
         (KEY.hex().encode() + b"\nsecret-but-short\n", "line 2: not a key"),
@@ -52,8 +52,8 @@ def test_keys_keep_their_order(tmp_path: Path) -> None:
         (b"+" + base64.urlsafe_b64encode(KEY)[1:-2] + b"_=", "line 1: not a key"),
         (KEY[:31], "line 1: not a key"),
         # as many bytes as a raw key
-        (TEXT[:31] + b"\n", "line 1: not a key, but 31 characters"),
-        (b"# key for our box, do not share\n", "no key in it"),
+        (TEXT[:31] + b"\n", "line 1: not a key (31 characters)"),
+        (b"# key for our box, do not share\n", "contains no key"),
         (b"# " + b"x" * (1 << 20), "too large"),
     ],
 )
@@ -91,37 +91,37 @@ def test_a_key_file_that_is_none(tmp_path: Path) -> None:
     # nor waited for where a credential should be
     (tmp_path / "fifo").rename(tmp_path / "key")
     credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert find_key_file(credentials, API) == f"{tmp_path}/key"
+    assert find_key_file(credentials, ECB) == f"{tmp_path}/key"
 
 
 def test_where_the_key_files_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(KEY)
     (tmp_path / "jwe-key").write_bytes(b"none")  # the unit's SetCredential=
     credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert find_key_file(credentials, API) == f"{tmp_path}/key"
+    assert find_key_file(credentials, ECB) == f"{tmp_path}/key"
     assert find_key_file(credentials, JWE) is None
     assert find_key_file(credentials | {JWE: "/k"}, JWE) == "/k"
     (tmp_path / "key").unlink()
-    assert find_key_file(credentials, API) is None
-    assert find_key_file({API: "/k", JWE: ""}, JWE) is None
+    assert find_key_file(credentials, ECB) is None
+    assert find_key_file({ECB: "/k", JWE: ""}, JWE) is None
 
 
 def test_which_formats_have_keys(tmp_path: Path) -> None:
-    api = {API: write(tmp_path / "key", KEY)}
+    ecb = {ECB: write(tmp_path / "key", KEY)}
     jwe = {JWE: write(tmp_path / "jwe-key", TEXT)}
-    assert load_keyrings(api) == ((KEY,), ())
+    assert load_keyrings(ecb) == ((KEY,), ())
     assert load_keyrings(jwe) == ((), (TEXT,))
-    assert load_keyrings(api | jwe) == ((KEY,), (TEXT,))
-    with pytest.raises(Misconfigured, match=f"no key file: set {API}"):
+    assert load_keyrings(ecb | jwe) == ((KEY,), (TEXT,))
+    with pytest.raises(Misconfigured, match=f"no key file; set {ECB}"):
         load_keyrings({})
     with pytest.raises(Misconfigured, match="key files that the unit loads"):
         load_keyrings({"CREDENTIALS_DIRECTORY": str(tmp_path / "none")})
 
 
 def test_no_key_is_for_both_formats(tmp_path: Path) -> None:
-    api = {API: write(tmp_path / "key", KEY.hex().encode() + b"\n" + TEXT)}
+    ecb = {ECB: write(tmp_path / "key", KEY.hex().encode() + b"\n" + TEXT)}
     # written otherwise, and not the first: the same key still
     other = base64.b64encode(bytes(32)) + b"\n" + base64.b64encode(TEXT)
     jwe = {JWE: write(tmp_path / "jwe-key", other)}
-    with pytest.raises(Misconfigured, match=r"jwe-key': it shares a key with .*/key'"):
-        load_keyrings(api | jwe)
+    with pytest.raises(Misconfigured, match=r"jwe-key': shares a key with .*/key'"):
+        load_keyrings(ecb | jwe)

@@ -5,13 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from shim.box.templates import UNITS
+from shim.box.layout import UNITS
 from shim.cli import main
 from shim.tokens.keys import NO_CREDENTIAL
 
+pytestmark = pytest.mark.needs("systemd-analyze")
+
 
 @pytest.fixture
-def units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
+def units(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Path]:
+    # The checkout's own path may contain blanks, which render refuses.
+    venv = tmp_path / "venv"
+    venv.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "prefix", str(venv))
     paths = {}
     for name in UNITS:
         with pytest.raises(SystemExit, match="0"):

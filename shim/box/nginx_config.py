@@ -1,4 +1,4 @@
-"""The site as nginx has it, read from what `nginx -T` prints."""
+"""nginx's configuration, as `nginx -T` prints it, and our site in it."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ _LEXEME = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | \#[^\n]* | [{}
 
 
 class Directive(NamedTuple):
-    """One nginx directive: its name and arguments, and what its braces hold."""
+    """One nginx directive: its name and arguments, and the directives in its block."""
 
     words: list[str]
     block: list["Directive"]
 
     def find(self, name: str) -> Iterator["Directive"]:
-        """Yield the directives called `name` in here, at any depth."""
+        """Yield the directives named `name` in this block, at any depth."""
         for directive in self.block:
             if directive.words[0] == name:
                 yield directive
@@ -24,9 +24,9 @@ class Directive(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where the links' site listens, and where it finds endpoint and records."""
+    """Where our site listens, and where it finds the endpoint and the records."""
 
-    address: str  # as a client on this box reaches it
+    address: str  # for a client on this box
     port: int
     tls: bool
     server_name: str
@@ -36,7 +36,7 @@ class Site(NamedTuple):
 
 
 def parse(text: str) -> Directive:
-    """Return the configuration `text`, which nginx has found valid."""
+    """Return the parsed configuration `text`, which nginx has accepted."""
     root = Directive([], [])
     open_blocks = [root]
     words: list[str] = []
@@ -58,7 +58,7 @@ def parse(text: str) -> Directive:
 
 
 def find_site(config: Directive) -> Site | None:
-    """Return the site of links in `config`, if it holds one."""
+    """Return our site if `config` contains it."""
     upstream = next(
         (x for x in config.find("upstream") if x.words[1:] == ["record-shim"]), None
     )
@@ -87,7 +87,7 @@ def find_site(config: Directive) -> Site | None:
 
 
 def cache_directory(config: Directive) -> str | None:
-    """Return where nginx keeps opened tokens, if it does."""
+    """Return the directory in which nginx caches opened tokens, if it does."""
     return next(
         (
             x.words[1]
@@ -99,7 +99,7 @@ def cache_directory(config: Directive) -> str | None:
 
 
 def worker_user(config: Directive) -> str:
-    """Return the user that nginx's workers run as."""
+    """Return the user of nginx's workers."""
     return next((x.words[1] for x in config.find("user")), "nobody")
 
 
@@ -111,7 +111,7 @@ def listens_on(config: Directive, port: int) -> bool:
 def _listen(server: Directive) -> tuple[str, int, bool]:
     listens = list(server.find("listen"))
     parsed = [(*_parsed(x), "ssl" in x.words) for x in listens]
-    # certbot leaves the plain port to a server that only sends on to the other
+    # certbot moves port 80 to a server of its own, which only redirects
     address, port, tls = next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
     return address, port, tls
 

@@ -1,4 +1,4 @@
-"""The configuration of nginx and systemd: the templates, and what may be filled in."""
+"""The templates for nginx and systemd, and the values that may be filled in."""
 
 import ipaddress
 import os
@@ -10,11 +10,8 @@ from jinja2 import Environment, StrictUndefined
 
 from ..errors import Misconfigured
 from ..tokens import ecb, jwe
+from .layout import CACHE_DIR, LOG_DIR, SOCKET
 
-UNITS = ("record-shim.socket", "record-shim.service")
-SOCKET = "/run/record-shim/record-shim.sock"
-LOG_DIR = "/var/log/nginx"
-CACHE_DIR = "/run/record-shim-cache"
 CACHE_TIME = "10m"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -36,17 +33,16 @@ def nginx_site(
     cache_time: str | None = None,
     cache_dir: str = CACHE_DIR,
 ) -> str:
-    """Return the nginx site, for nginx's http level.
+    """Return the nginx site, for the http block.
 
-    With `cache_time`, such as 10m, it is the form that remembers opened tokens. Raises
-    Misconfigured when a value is not what it should be, or could end up as more than a
-    value in nginx's eyes.
+    With `cache_time`, such as 10m, it has the cached form. Raises Misconfigured when a
+    value is invalid or could be taken by nginx for more than a value.
     """
     parse_listen(listen)
     if server_name != "_" and not _HOST_NAME.fullmatch(server_name):
         raise Misconfigured(
-            f"--server-name {server_name!r}: must be a host name, such as"
-            " storage.example.com"
+            f"--server-name {server_name!r}: not a host name",
+            "use a name such as storage.example.com",
         )
     return _render(
         "nginx/record-shim.conf",
@@ -67,18 +63,18 @@ def nginx_site(
 def unit(name: str, records: str) -> str:
     """Return the systemd unit `name`, one of UNITS, for this virtual environment.
 
-    The service is kept out of the records directory. Raises Misconfigured when a path
-    holds what is special to systemd.
+    The records directory is hidden from the service. Raises Misconfigured when a path
+    contains characters that are special to systemd.
     """
     venv = _check_path("the virtual environment", sys.prefix, _PLAIN_PATH)
     records = _check_path("--records", records, _QUOTABLE_PATH)
-    # systemd.unit(5), "Specifiers"; two spellings of / would not hide one another
+    # % starts a specifier (systemd.unit(5)); systemd wants the path normalized
     hidden = os.path.normpath(records).replace("%", "%%")
     return _render(f"systemd/{name}", venv=venv, records=hidden)
 
 
 def parse_listen(listen: str) -> tuple[str | None, int]:
-    """Return address and port of PORT, ADDR:PORT or [ADDR]:PORT; None is every address.
+    """Return address and port of PORT, ADDR:PORT or [ADDR]:PORT; None means every address.
 
     Raises Misconfigured.
     """
@@ -94,7 +90,8 @@ def parse_listen(listen: str) -> tuple[str | None, int]:
         valid = False
     if not valid:
         raise Misconfigured(
-            f"--listen {listen!r}: must be PORT or ADDR:PORT, such as 127.0.0.1:8080"
+            f"--listen {listen!r}: not a port or address",
+            "use PORT or ADDR:PORT, such as 8080 or 127.0.0.1:8080",
         )
     return address or None, int(port)
 
@@ -103,15 +100,15 @@ def _seconds(cache_time: str) -> int:
     time = _TIME.fullmatch(cache_time)
     if not time:
         raise Misconfigured(
-            f"--cache-time {cache_time!r}: must be a number of seconds, minutes or hours,"
-            " such as 90s, 10m or 1h"
+            f"--cache-time {cache_time!r}: not a time",
+            "use a number of seconds, minutes or hours, such as 90s, 10m or 1h",
         )
     return int(time[1]) * _SECONDS[time[2]]
 
 
 def _render(name: str, **values: object) -> str:
     template = files("shim").joinpath(name).read_text(encoding="utf-8")
-    # the text is configuration, not HTML: what goes in has been checked, not escaped
+    # this is configuration, not HTML: the values are checked, not escaped
     environment = Environment(  # noqa: S701
         undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -121,7 +118,7 @@ def _render(name: str, **values: object) -> str:
 def _check_path(option: str, path: str, allowed: re.Pattern[str]) -> str:
     if not allowed.fullmatch(path):
         raise Misconfigured(
-            f"{option} {path!r}: must be an absolute path without characters that"
-            " are special to nginx or systemd"
+            f"{option} {path!r}: not usable in a configuration file",
+            "use an absolute path without characters that are special to nginx or systemd",
         )
     return path

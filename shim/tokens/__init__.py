@@ -1,48 +1,48 @@
-"""Tokens of either format: which one it is, and what it says."""
+"""Tokens of both formats: which format one has, and what it says."""
 
 import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from ..errors import NoApiKey, NoJweKey
+from ..errors import Reason, Refused
 from . import ecb, jwe
 from .claims import Claims
 from .keys import Keyrings
 
-# what comes along when a link is copied out of a mail
+# what is copied along with a link out of an e-mail
 PASTED = " \t\r\n<>"
 
 
-def is_sealed(token: str) -> bool:
-    """Return whether `token` is meant as a sealed one, not as one of the API's format."""
-    # the parts of a JWE are joined with dots, and base64url has none
+def is_jwe(token: str) -> bool:
+    """Return whether `token` is meant to be a JWE token, not an ECB token."""
+    # dots join the parts of a JWE, and base64url has none
     return "." in token
 
 
-def reader(keyrings: Keyrings) -> Callable[[str], Claims]:
+def opener(keyrings: Keyrings) -> Callable[[str], Claims]:
     """Return a function that opens tokens of the formats that have a key.
 
-    It returns the claims, whatever their times are (check_times), and raises a Refused,
-    and nothing else, when the token does not open.
+    It returns the claims without comparing their times with the clock (check_times). When
+    the token does not open, it raises Refused and nothing else.
     """
-    open_api, open_sealed = ecb.opener(keyrings.api), jwe.opener(keyrings.jwe)
+    open_ecb, open_jwe = ecb.opener(keyrings.ecb), jwe.opener(keyrings.jwe)
 
-    def read(token: str) -> Claims:
-        if is_sealed(token):
+    def open_token(token: str) -> Claims:
+        if is_jwe(token):
             if not keyrings.jwe:
-                raise NoJweKey
-            return open_sealed(token)
-        if not keyrings.api:
-            raise NoApiKey
-        return Claims(open_api(token))
+                raise Refused(Reason.NO_JWE_KEY)
+            return open_jwe(token)
+        if not keyrings.ecb:
+            raise Refused(Reason.NO_ECB_KEY)
+        return Claims(open_ecb(token))
 
-    return read
+    return open_token
 
 
 def token_of(link: str) -> str:
-    """Return the token of a whole link: its last segment, without query and fragment.
+    """Return the token of a link: its last segment without query and fragment.
 
-    A bare token is returned as it is. What is PASTED around it does not count.
+    A bare token is returned unchanged. PASTED characters around it are removed.
     """
     bare = re.split(r"[?#]", link.strip(PASTED), maxsplit=1)[0]
     return unquote(bare.rpartition("/")[2])

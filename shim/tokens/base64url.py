@@ -1,9 +1,9 @@
-"""base64url without padding (RFC 4648, section 5; RFC 7515, appendix C), one way to write it."""
+"""base64url without padding (RFC 4648, section 5; RFC 7515, appendix C), canonical only."""
 
 import base64
 import re
 
-from ..errors import NotBase64url, NotCanonical
+from ..errors import Reason, Refused
 
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]*")
 
@@ -14,14 +14,14 @@ def encode(raw: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Return the bytes that `text` writes.
+    """Return the bytes that `text` encodes.
 
-    Raises NotBase64url, or NotCanonical when encode() would write them otherwise.
+    Raises Refused when it is not base64url, or not what encode() writes.
     """
-    # Python's own decoder drops characters that it does not know
+    # Python's own decoder skips unknown characters
     if len(text) % 4 == 1 or not _ALPHABET.fullmatch(text):
-        raise NotBase64url
+        raise Refused(Reason.NOT_BASE64URL)
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if encode(raw) != text:
-        raise NotCanonical
+        raise Refused(Reason.NOT_CANONICAL)
     return raw

@@ -12,7 +12,7 @@ CACHE = "/run/record-shim-cache"
 def box(machine: Box) -> Iterator[Box]:
     machine.run(f"{SHIM} uninstall --purge")
     report = machine.run(f"{INSTALL} --cache")
-    assert "✓ round trip" in report
+    assert "✓ download: ECB link" in report
     yield machine
     machine.run(f"{SHIM} uninstall")
 
@@ -54,7 +54,7 @@ def test_what_is_remembered_is_for_nginx_alone(box: Box) -> None:
 
 
 def test_the_box_that_remembers_nothing_says_so(box: Box) -> None:
-    assert "nginx: reloaded" in box.run(INSTALL)
+    assert "nginx.service: reloaded" in box.run(INSTALL)
     assert "nothing to forget" in box.run(f"{SHIM} forget")
     assert box.status(box.link()) == "200"
     box.run(f"{SHIM} uninstall")

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_readmes_second_command_ends_with_every_line_good(bare: Box) -> None
     output = bare.run(readme_commands()[1])
     findings = output.splitlines()[-11:]
     assert all(x.startswith("✓ ") for x in findings), output
-    assert findings[-1].startswith("✓ round trip: ")
+    assert findings[-1].startswith("✓ download: ")
     assert bare.status(bare.link()) == "200"
     assert bare.run("stat -c '%a %U' " + KEY) == "600 root"
 
@@ -33,7 +34,7 @@ OBSTACLES = {
         "",
         "",
         f"unshare -m sh -c 'mount -t tmpfs none /run/systemd; exec {INSTALL}'",
-        "systemd does not run here",
+        "systemd is not running here",
     ),
     "no nginx": (
         "",
@@ -84,7 +85,7 @@ OBSTACLES = {
         " >/etc/nginx/conf.d/other.conf"),
         "rm /etc/nginx/conf.d/other.conf",
         INSTALL,
-        f"another site of nginx has the name {HOST}",
+        f"another nginx site has the name {HOST}",
     ),
     "a broken nginx": (
         "echo 'nonsense;' >/etc/nginx/conf.d/other.conf",
@@ -105,18 +106,24 @@ OBSTACLES = {
         INSTALL,
         f"nginx does not read {SITE}",
     ),
-    "a service that does not start": (
+    "a wrong setting": (
         "mkdir /etc/record-shim; echo SHIM_DISPOSITION=no >/etc/record-shim/settings",
         "rm -r /etc/record-shim",
         INSTALL,
-        "journalctl -u record-shim.service -n 20 says why",
+        "SHIM_DISPOSITION 'no': unknown value; use attachment or inline",
+    ),
+    "a service that does not start": (
+        "mkdir /etc/record-shim; echo GUNICORN_CMD_ARGS=--nonsense >/etc/record-shim/settings",
+        "rm -r /etc/record-shim",
+        INSTALL,
+        "run journalctl -u record-shim.service -n 20 to see why",
     ),
     "a virtual environment that the service cannot see": (
         "cp -a /opt/record-shim /root/",
         "rm -r /root/record-shim",
         INSTALL.replace(SHIM, "/root/record-shim/bin/python -c"
         " 'from shim.cli import main; main()'"),
-        "is under /root, which the service cannot see",
+        "is below /root, which is hidden from the service",
     ),
     "a virtual environment that the service may not enter": (
         "chmod o-x /opt/record-shim",
@@ -155,7 +162,7 @@ def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
     other = "/etc/nginx/conf.d/other.conf"
     box.run(f"echo 'server {{ listen 8086; server_name {HOST}; }}' >{other}")
     try:
-        assert "another site" in box.fails(f"{INSTALL} --listen 8086")
+        assert "another nginx site" in box.fails(f"{INSTALL} --listen 8086")
     finally:
         box.run(f"rm {other}; systemctl reload nginx")
     assert (box.etc(), box.main_pid()) == (before, pid)
@@ -165,7 +172,7 @@ def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
     )
     try:
         elsewhere = INSTALL.replace("/srv/records", "/opt/records")
-        assert "another site" in box.fails(f"{elsewhere} --listen 8086")
+        assert "another nginx site" in box.fails(f"{elsewhere} --listen 8086")
     finally:
         box.run(f"rm -r {other} /opt/records; systemctl reload nginx")
     assert box.etc() == before
@@ -180,7 +187,7 @@ def test_a_dry_run_shows_all_and_changes_nothing(bare: Box) -> None:
     for file in (SITE, SERVICE, "/etc/record-shim/settings"):
         assert f"+++ {file} (record-shim)" in output
     assert "+    server_name storage.example.com;" in output
-    assert f"{KEY}: a fresh key would be made" in output
+    assert f"{KEY}: a new key would be created" in output
     assert "nothing was changed" in output
 
 
@@ -198,7 +205,7 @@ def test_it_starts_what_was_stopped_and_follows_new_options(box: Box) -> None:
     assert box.status(token) == "200"
     output = box.run(f"{INSTALL} --listen 8087")
     assert f"{SITE}: written" in output
-    assert "✓ round trip" in output
+    assert "✓ download" in output
     assert box.status(token) != "200"
     box.run(INSTALL)
     assert box.status(token) == "200"
@@ -211,13 +218,15 @@ def test_an_edited_file_is_kept_unless_forced(bare: Box, file: str) -> None:
     edited = bare.run(f"sha256sum {file}")
     output = bare.run(INSTALL)
     assert "-# the operator was here" in output
-    assert f"{file}: edited here, kept" in output
+    assert f"{file}: edited, so it was not changed" in output
     assert bare.run(f"sha256sum {file}") == edited
     assert f"{file}.bak" in bare.run(f"{INSTALL} --force")
     assert "operator" in bare.run(f"cat {file}.bak")
     assert "operator" not in bare.run(f"cat {file}")
     bare.run(f"rm {file}.bak; echo '# the operator is back' >>{file}")
-    assert f"{file}: edited here, kept as {file}.bak" in bare.run(f"{SHIM} uninstall")
+    assert f"{file}: edited, so it was kept as {file}.bak" in bare.run(
+        f"{SHIM} uninstall"
+    )
     assert "is back" in bare.run(f"cat {file}.bak; rm {file}.bak")
 
 
@@ -227,7 +236,7 @@ def test_key_and_settings_of_the_operator_are_kept(bare: Box) -> None:
              " echo SHIM_INTERNAL_PREFIX=/_calls/ >settings")  # fmt: skip
     before = bare.run("cd /etc/record-shim; sha256sum key settings")
     output = bare.run(f"{INSTALL} --force")
-    assert "internal prefix: /_calls/ for nginx and the endpoint" in output
+    assert "internal prefix: /_calls/ in nginx and the endpoint" in output
     assert bare.status(bare.link()) == "200"
     bare.run(f"{SHIM} uninstall")
     assert bare.run("cd /etc/record-shim; sha256sum *") == before
@@ -248,7 +257,7 @@ def test_uninstall_takes_out_what_install_put_in(bare: Box) -> None:
     assert bare.run("systemctl is-active nginx") == "active"
     bare.run(f"{SHIM} uninstall --purge")
     assert bare.etc() == before
-    assert bare.run(f"{SHIM} uninstall") == "nothing to take out"
+    assert bare.run(f"{SHIM} uninstall") == "nothing to remove"
     assert bare.run("ls /srv/records/300").count("\n") == 2
 
 
@@ -269,7 +278,7 @@ FAULTS = {
     "another key": (
         f"cp -p {KEY} /root/key; {SHIM} keygen >{KEY}",
         f"cp -p /root/key {KEY}",
-        "✗ record-shim.service: started with another key file",
+        "✗ record-shim.service: started with other key files",
     ),
     "a broken key": (
         f"cp -p {KEY} /root/key; echo secret >{KEY}",
@@ -280,7 +289,7 @@ FAULTS = {
     "a key for a group": (
         f"chmod 640 {KEY}; chgrp www-data {KEY}",
         f"chmod 600 {KEY}; chgrp root {KEY}",
-        "others than root may read it",
+        "readable by users other than root",
     ),
     "the service stopped": (
         "systemctl stop record-shim.service",
@@ -310,7 +319,7 @@ FAULTS = {
     "the site not loaded": (
         f"mv {SITE} /root/; systemctl restart nginx; mv /root/record-shim.conf {SITE}",
         "systemctl reload nginx",
-        "✗ round trip: ",
+        "✗ download: ",
     ),
     "the records closed": (
         "chmod 700 /srv/records",
@@ -325,7 +334,7 @@ FAULTS = {
     "the records gone": (
         "mount -t tmpfs none /srv/records",
         "umount /srv/records",
-        "✗ records directory '/srv/records': no record in it; is it mounted?",
+        "✗ records directory '/srv/records': no record in it; check whether it is mounted",
     ),
     "another prefix": (
         (
@@ -333,7 +342,7 @@ FAULTS = {
             " systemctl restart record-shim"
         ),
         "sed -i '$d' /etc/record-shim/settings; systemctl restart record-shim",
-        "✗ internal prefix: nginx has /_records/, the endpoint /_calls/",
+        "✗ internal prefix: /_records/ in nginx, /_calls/ in the endpoint",
     ),
     "settings that the service does not know": (
         "echo SHIM_DISPOSITION=inline >>/etc/record-shim/settings",
@@ -366,20 +375,64 @@ def test_check_finds(box: Box, fault: str) -> None:
 
 def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
     report = box.run(f"{SHIM} check --path {RECORD}")
-    assert f"✓ round trip: a link brings '/srv/records{RECORD}'" in report
+    assert f"✓ download: ECB link to '/srv/records{RECORD}'" in report
     url = f"https://{HOST}/{box.link()}?from=crm"
     assert RECORD in box.run(f"{SHIM} check --url '{url}'")
     report = box.run(f"echo '<{url}>' | {SHIM} check --url -")
-    assert "✓ round trip: a link brings" in report
+    assert "✓ download: link to" in report
     for option, message in {
         "--path /300/nothing.mp3": "cannot read it: No such file",
-        "--path /999/nothing.mp3": "directory '/srv/records/999' is not there",
+        "--path /999/nothing.mp3": "directory '/srv/records/999' does not exist",
         "--path /300/../x.mp3": "segment that starts with a dot",
-        f"--url https://{HOST}/files/{box.link()}": "this link has more slashes",
+        f"--url https://{HOST}/files/{box.link()}": "more than one slash",
         "--url 'http://[x/y'": "not a URL",
-        f"--url http://other/{box.link()}": "asks for other, but the site is",
-        f"--url https://{HOST}/{'A' * 64}": "so is what another key makes of a token",
+        f"--url http://other/{box.link()}": "leads to other, but the site is",
+        f"--url https://{HOST}/{'A' * 64}": "probably made with another key",
     }.items():
         report = box.ran(f"{SHIM} check {option}")
         assert report.returncode == 1
         assert re.search(f"✗ .*{message}", report.stdout), report.stdout
+
+
+def test_json_for_scripts(bare: Box) -> None:
+    planned = json.loads(bare.run(f"{INSTALL} --dry-run --json"))
+    assert {x["path"] for x in planned["steps"]} >= {SITE, SERVICE, KEY}
+    assert planned["findings"] == []
+    installed = json.loads(bare.run(f"{INSTALL} --json"))
+    assert set(installed) == {"steps", "findings"}
+    steps = {(x["path"], x["action"]) for x in installed["steps"]}
+    assert {(KEY, "created"), (SITE, "written"), (SERVICE, "written")} <= steps
+    assert {("record-shim.socket", "started"), ("nginx.service", "reloaded")} <= steps
+    assert all(set(x) == {"action", "path", "detail"} for x in installed["steps"])
+
+    report = json.loads(bare.run(f"{SHIM} check --json"))
+    assert report == {"sound": True, "findings": installed["findings"]}
+    assert [x["name"] for x in report["findings"]] == [
+        *("keys", "key-file", "unit", "unit", "unit", "service"),
+        *("site", "socket", "prefix", "record", "download"),
+    ]
+    assert all(x["ok"] and not x["remedy"] for x in report["findings"])
+    bare.run("systemctl stop nginx")
+    try:
+        broken = bare.ran(f"{SHIM} check --json")
+    finally:
+        bare.run("systemctl start nginx")
+    assert broken.returncode == 1
+    report = json.loads(broken.stdout)
+    assert report["sound"] is False
+    assert [x for x in report["findings"] if not x["ok"]] == [
+        {
+            "name": "unit",
+            "ok": False,
+            "detail": "nginx.service: inactive",
+            "remedy": "run systemctl start nginx.service;"
+            " journalctl -u nginx.service -n 20 says why it stopped",
+        }
+    ]
+    bare.run(f"echo '# the operator was here' >>{SITE}")
+    removed = json.loads(bare.run(f"{SHIM} uninstall --json"))
+    assert {"action": "kept", "path": KEY, "detail": ""} in removed["steps"]
+    backup = {"action": "backed-up", "path": SITE, "detail": f"{SITE}.bak"}
+    assert backup in removed["steps"]
+    bare.run(f"rm {SITE}.bak")
+    assert json.loads(bare.run(f"{SHIM} uninstall --json")) == {"steps": []}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import box_coverage
 from .recordings import RECORDINGS
 from .waiting import wait_for
 
@@ -46,6 +47,7 @@ class Box:
         return subprocess.run(
             self.enter("/bin/bash", "-euo", "pipefail", "-c", script),
             check=False,
+            env=os.environ | box_coverage.ENVIRON,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,7 +68,7 @@ class Box:
     def link(self, record: str = RECORD) -> str:
         return self.run(f"{SHIM} link {record}")
 
-    def sealed_link(self, expires: str = "1h") -> str:
+    def jwe_link(self, expires: str = "1h") -> str:
         return self.run(f"{SHIM} link --expires {expires} {RECORD}")
 
     def status(self, token: str, options: str = "") -> str:
@@ -127,21 +129,20 @@ def base(suite: str) -> Path:
 
 
 def make_wheels(root: Path, wheels: Path) -> None:
-    """Put the checkout's wheel and what it needs on the box's Python into `wheels`, and
-    the same under another version into `wheels/other`."""
+    """Build the checkout's wheel in `wheels` and, as another version, in `wheels/other`.
+
+    Puts all that it needs on the Python of `root` beside it, and coverage.
+    """
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     source = wheels / "source"
     leave_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "tests")
     shutil.copytree(CHECKOUT, source, symlinks=True, ignore=leave_out)
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation"]
     subprocess.run([*build, "-w", wheels, source], check=True)
-    init = source / "shim" / "__init__.py"
-    other, count = re.subn(
-        '(?<=__version__ = ").*(?=")', OTHER_VERSION, init.read_text("utf-8")
+    other = {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RECORD_SHIM": OTHER_VERSION}
+    subprocess.run(
+        [*build, "-w", wheels / "other", source], check=True, env=os.environ | other
     )
-    assert count == 1
-    init.write_text(other, "utf-8")
-    subprocess.run([*build, "-w", wheels / "other", source], check=True)
     shutil.rmtree(source)
     [python] = [
         x for x in (root / "usr/bin").iterdir() if re.fullmatch(r"python3\.\d+", x.name)
@@ -149,12 +150,15 @@ def make_wheels(root: Path, wheels: Path) -> None:
     [wheel] = wheels.glob("record_shim-*.whl")
     version = ["--python-version", python.name.removeprefix("python")]
     options = ["--only-binary=:all:", *version, "-d", wheels]
-    subprocess.run([*pip, "download", *options, wheel], check=True)
+    subprocess.run([*pip, "download", *options, wheel, "coverage"], check=True)
 
 
 @contextlib.contextmanager
-def booted(suite: str, wheels: Path) -> Iterator[Box]:
-    """Boot a Debian `suite` with recordings in /srv/records and wheels in /wheels."""
+def booted(suite: str, wheels: Path, coverage: Path) -> Iterator[Box]:
+    """Boot a Debian `suite` with recordings in /srv/records and wheels in /wheels.
+
+    Its commands leave coverage data in `coverage`.
+    """
     root = base(suite)
     make_wheels(root, wheels)
     nspawn = subprocess.Popen(
@@ -165,6 +169,7 @@ def booted(suite: str, wheels: Path) -> Iterator[Box]:
             f"--machine=box-{suite}",
             f"--bind-ro={wheels}:/wheels",
             f"--bind-ro={RECORDINGS}:/recordings",
+            f"--bind={coverage}:{box_coverage.DIRECTORY}",
             f"--directory={root}",
         ],
         stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ HEADER = {"alg": "dir", "enc": "A256GCM"}
 
 
 def encrypt(key: bytes, plaintext: bytes) -> str:
-    """Return a token of the API's format, made by one who checks nothing."""
+    """Return an ECB token of any plaintext, without checks."""
     padded = plaintext + bytes(-len(plaintext) % 16)
     return base64.urlsafe_b64encode(AES.new(key, AES.MODE_ECB).encrypt(padded)).decode()
 
@@ -20,7 +20,7 @@ def encrypt(key: bytes, plaintext: bytes) -> str:
 def encrypt_claims(
     key: bytes, claims: object, header: object = HEADER, iv_bytes: int = 12
 ) -> str:
-    """Return a sealed token of `claims`: bytes as they are, all else as JSON."""
+    """Return a JWE token of `claims`: bytes unchanged, everything else as JSON."""
     protected = base64url(_json(header))
     cipher = AES.new(key, AES.MODE_GCM, nonce=secrets.token_bytes(iv_bytes))
     cipher.update(protected.encode())
@@ -44,7 +44,7 @@ def bits_of_the_text(token: str) -> Iterator[str]:
 
 
 def bits_of_the_parts(token: str) -> Iterator[str]:
-    """Yield a sealed `token` with each bit of what its parts stand for changed."""
+    """Yield a JWE `token` with each bit of its decoded parts flipped."""
     parts = raw_parts(token)
     for number, part in enumerate(parts):
         for at, bit in itertools.product(range(len(part)), range(8)):
@@ -64,7 +64,7 @@ def truncations(token: str) -> Iterator[str]:
 
 
 def swaps(one: str, other: str) -> Iterator[str]:
-    """Yield every mixture of the parts of two sealed tokens that is neither of them."""
+    """Yield every other combination of the parts of two JWE tokens."""
     pairs = zip(one.split("."), other.split("."), strict=True)
     for choice in itertools.product(*pairs):
         mixture = ".".join(choice)

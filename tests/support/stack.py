@@ -223,7 +223,7 @@ def _configure_nginx(stack: Stack, page: str, listen_options: str) -> None:
         # the site ends with the brace of its server
         site = site.rstrip().removesuffix("}") + (
             f"    location = / {{ root {root}/page; try_files /index.html =404;"
-            " include /etc/nginx/mime.types; }\n}\n"
+            " include /etc/nginx/mime.types; add_header Cache-Control no-store; }\n}\n"
         )
     listen = f"listen 127.0.0.1:{stack.port}"
     site = site.replace(f"{listen};", f"{listen}{listen_options};")

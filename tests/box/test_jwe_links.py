@@ -1,4 +1,4 @@
-"""Sealed links on the box: which keys there are decides what opens."""
+"""JWE links on the box: the keys that exist decide which links open."""
 
 from collections.abc import Iterator
 
@@ -20,27 +20,25 @@ def both(machine: Box) -> Iterator[Box]:
 
 def test_a_key_file_is_all_that_it_takes(both: Box) -> None:
     report = both.run(f"{SHIM} check")
-    assert "✓ keys: 1 for links of the API's format, 1 for sealed links" in report
+    assert "✓ keys: 1 for ECB links, 1 for JWE links" in report
     assert f"✓ key file {JWE_KEY}: private" in report
-    assert "✓ round trip: a link brings" in report
-    assert "✓ round trip: a sealed link brings" in report
-    assert [both.status(both.link()), both.status(both.sealed_link())] == ["200"] * 2
+    assert "✓ download: ECB link" in report
+    assert "✓ download: JWE link" in report
+    assert [both.status(both.link()), both.status(both.jwe_link())] == ["200"] * 2
     assert both.run(f"stat -c '%a %U' {JWE_KEY}") == "600 root"
 
 
 def test_a_format_whose_key_is_taken_away_opens_no_more(both: Box) -> None:
-    api, sealed = both.link(), both.sealed_link()
+    ecb, jwe = both.link(), both.jwe_link()
     both.run(f"mv {KEY} /root/; {RESTART}")
-    assert [both.status(api), both.status(sealed)] == ["404", "200"]
+    assert [both.status(ecb), both.status(jwe)] == ["404", "200"]
     report = both.run(f"{SHIM} check; {INSTALL}")
-    assert "keys: 0 for links of the API's format, 1 for sealed links" in report
+    assert "keys: 0 for ECB links, 1 for JWE links" in report
     # install makes no key whose format nobody asked for
     assert both.ran(f"ls {KEY}").returncode != 0
     both.run(f"mv /root/key {KEY}; mv {JWE_KEY} /root/; {RESTART}")
-    assert [both.status(api), both.status(sealed)] == ["200", "404"]
-    assert "keys: 1 for links of the API's format, 0 for sealed links" in both.run(
-        f"{SHIM} check"
-    )
+    assert [both.status(ecb), both.status(jwe)] == ["200", "404"]
+    assert "keys: 1 for ECB links, 0 for JWE links" in both.run(f"{SHIM} check")
 
 
 def test_without_any_key_the_service_says_what_is_missing(both: Box) -> None:
@@ -50,27 +48,25 @@ def test_without_any_key_the_service_says_what_is_missing(both: Box) -> None:
         "journalctl --no-pager -u record-shim -n 50"
     )
     report = both.ran(f"{SHIM} check")
-    assert f"✗ no key: neither {KEY} nor {JWE_KEY} is there" in report.stdout
+    assert f"✗ no key: neither {KEY} nor {JWE_KEY} exists" in report.stdout
     both.run(f"mv /root/key {KEY}; mv /root/jwe-key {JWE_KEY}")
     wait_for(lambda: both.status(both.link()) == "200")
 
 
 def test_one_key_for_both_formats_is_refused(both: Box) -> None:
     both.run(f"cp -p {JWE_KEY} /root/; cp -p {KEY} {JWE_KEY}")
-    message = f"'{JWE_KEY}': it shares a key with '{KEY}'"
+    message = f"'{JWE_KEY}': shares a key with '{KEY}'"
     report = both.ran(f"{SHIM} check")
     assert report.returncode == 1
     assert message in report.stdout
-    assert "started with another key file than there is" in report.stdout
+    assert "started with other key files than there are now" in report.stdout
     before = both.etc()
     assert message in both.fails(INSTALL)
     assert both.etc() == before
     both.ran(RESTART)
-    assert "it shares a key with" in both.run(
-        "journalctl --no-pager -u record-shim -n 50"
-    )
+    assert "shares a key with" in both.run("journalctl --no-pager -u record-shim -n 50")
     both.run(f"cp -p /root/jwe-key {JWE_KEY}")
-    wait_for(lambda: both.status(both.sealed_link()) == "200")
+    wait_for(lambda: both.status(both.jwe_link()) == "200")
 
 
 def test_who_can_read_the_keys(both: Box) -> None:
@@ -91,9 +87,9 @@ def test_who_can_read_the_keys(both: Box) -> None:
 
 
 def test_rotation(both: Box) -> None:
-    old = both.sealed_link()
+    old = both.jwe_link()
     both.run(f"{SHIM} keygen --rotate {JWE_KEY}; {RESTART}")
-    new = both.sealed_link()
+    new = both.jwe_link()
     assert [both.status(old), both.status(new)] == ["200", "200"]
     both.run(f"sed -i 2d {JWE_KEY}; {RESTART}")
     assert [both.status(old), both.status(new)] == ["404", "200"]
@@ -112,9 +108,9 @@ def test_a_link_for_two_seconds(both: Box, cache: str) -> None:
     assert both.status(token) == "410"
     report = both.ran(f"{SHIM} check --url {token}")
     assert report.returncode == 1
-    assert "✗ expired since 20" in report.stdout
-    fresh = both.run(f"{SHIM} check --url {both.sealed_link()}")
-    assert "✓ round trip: a link brings" in fresh
+    assert "✗ --url: expired at 20" in report.stdout
+    fresh = both.run(f"{SHIM} check --url {both.jwe_link()}")
+    assert "✓ download: link to" in fresh
     for log in ("cat /var/log/nginx/*", "journalctl --no-pager -u record-shim"):
         assert token not in both.run(log)
 

@@ -1,0 +1,52 @@
+"""What install, uninstall and check report: small values that the command line words."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from ..errors import Misconfigured
+
+
+class Action(Enum):
+    """What a step does. The values are stable: `--json` prints them."""
+
+    CREATED = "created"
+    WRITTEN = "written"
+    BACKED_UP = "backed-up"
+    KEPT = "kept"
+    MOVED = "moved"
+    RESTORED = "restored"
+    REMOVED = "removed"
+    ENABLED = "enabled"
+    STARTED = "started"
+    RELOADED = "reloaded"
+
+
+class Step(NamedTuple):
+    """One thing that was done, or that a dry run would do.
+
+    `path` is the file, or the unit. `detail` depends on `action`: where a backup or a
+    moved file is, or the difference between the old and the new content.
+    """
+
+    action: Action
+    path: str
+    detail: str = ""
+
+
+class Finding(NamedTuple):
+    """One line of check's report; `remedy` says what to do where `ok` is false."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def good(name: str, detail: str) -> Finding:
+    """Return a finding that nothing is wrong."""
+    return Finding(name, True, detail)
+
+
+def bad(name: str, error: Misconfigured) -> Finding:
+    """Return a finding that `error` is wrong."""
+    return Finding(name, False, error.problem, error.remedy)

@@ -1,0 +1,41 @@
+"""systemd on this box."""
+
+import os
+
+from ..errors import Misconfigured
+from .processes import run
+
+
+def require_systemd() -> None:
+    """Raise Misconfigured unless systemd is this box's init (sd_booted(3))."""
+    if not os.path.isdir("/run/systemd/system"):
+        raise Misconfigured(
+            "systemd is not running here", "use record-shim render instead"
+        )
+
+
+def systemctl(*args: str) -> None:
+    """Run systemctl; raises Misconfigured when it fails."""
+    result = run("systemctl", "--quiet", *args)
+    if result.returncode != 0:
+        raise Misconfigured(
+            f"systemctl {' '.join(args)} failed",
+            f"run journalctl -u {args[-1]} -n 20 to see why",
+        )
+
+
+def unit_property(unit: str, name: str) -> str:
+    """Return systemd's property `name` of `unit`, such as "active" for ActiveState."""
+    return run(
+        "systemctl", "show", f"--property={name}", "--value", unit
+    ).stdout.strip()
+
+
+def is_active(unit: str) -> bool:
+    """Return whether `unit` is running or, if it is a socket, listening."""
+    return unit_property(unit, "ActiveState") == "active"
+
+
+def is_enabled(unit: str) -> bool:
+    """Return whether `unit` is started at boot."""
+    return unit_property(unit, "UnitFileState") == "enabled"

@@ -1,0 +1,202 @@
+"""record-shim install, uninstall, check and forget: the commands for root on a box."""
+
+import json
+import sys
+from collections.abc import Iterable
+
+import click
+
+from ..box import forget as forgetting
+from ..box import install as installation
+from ..box import uninstall as uninstallation
+from ..box.check import check_box
+from ..box.layout import KEY_FILES
+from ..box.results import Action, Finding, Step
+from .options import (
+    cache_option,
+    cache_time_of,
+    cache_time_option,
+    link_or_stdin,
+    listen_option,
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON."
+)
+
+
+@click.command()
+@click.option("--records", required=True, metavar="DIR", help="The records directory.")
+@click.option(
+    "--server-name", required=True, metavar="NAME", help="The host name in the links."
+)
+@listen_option
+@cache_option
+@cache_time_option
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option(
+    "--force", is_flag=True, help="Replace edited files too; keep them as FILE.bak."
+)
+@json_option
+def install(
+    records: str,
+    server_name: str,
+    listen: str,
+    cache: bool,
+    cache_time: str | None,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Set up this box, or bring it up to date. Requires root.
+
+    Writes a key, the systemd units and the nginx site, starts them, and ends with
+    record-shim check. When run again, it changes only what differs. It never changes a
+    file that was edited.
+
+    \b
+    Example: record-shim install --records /srv/records --server-name storage.example.com
+    """
+    options = installation.Options(
+        records, server_name, listen, cache_time_of(cache, cache_time)
+    )
+    steps = installation.install(options, dry_run=dry_run, force=force)
+    if not as_json:
+        _print_steps(steps, dry_run)
+    findings = [] if dry_run else check_box()
+    if as_json:
+        _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
+    else:
+        _print_findings(findings)
+    _exit(findings)
+
+
+@click.command()
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Delete all keys and the settings too. No link will ever open again.",
+)
+@json_option
+def uninstall(purge: bool, as_json: bool) -> None:
+    """Remove what install set up. Keys and records stay. Requires root.
+
+    \b
+    Example: record-shim uninstall
+    """
+    steps = uninstallation.uninstall(purge=purge)
+    if as_json:
+        _print_json(steps=_json_steps(steps))
+        return
+    for step in steps:
+        click.echo(_worded(step))
+    if not steps:
+        click.echo("nothing to remove")
+
+
+@click.command()
+def forget() -> None:
+    """Empty nginx's cache of opened links (install --cache). Requires root.
+
+    Run it after you remove a key or delete a record.
+
+    \b
+    Example: record-shim forget
+    """
+    forgotten = forgetting.forget()
+    if forgotten is None:
+        click.echo("nothing to forget: nginx does not remember links (install --cache)")
+    else:
+        click.echo(f"links forgotten: {forgotten}")
+
+
+@click.command()
+@click.option(
+    "--path", metavar="RECORD", help="Download this record instead of a small one."
+)
+@click.option(
+    "--url",
+    metavar="LINK",
+    help="Find out why this link does not work; - reads it from standard input.",
+)
+@json_option
+def check(path: str | None, url: str | None, as_json: bool) -> None:
+    """Find out what keeps links from opening. Requires root.
+
+    Ends with real downloads. The exit status is 0 if everything is sound, 1 if anything is
+    wrong.
+
+    \b
+    Example: record-shim check --path /300/a.mp3
+    """
+    if path is not None and url is not None:
+        raise click.UsageError("--path and --url both name a record: use one")
+    findings = check_box(path, None if url is None else link_or_stdin(url))
+    if as_json:
+        sound = all(x.ok for x in findings)
+        _print_json(sound=sound, findings=_json_findings(findings))
+    else:
+        _print_findings(findings)
+    _exit(findings)
+
+
+def _exit(findings: Iterable[Finding]) -> None:
+    if not all(x.ok for x in findings):
+        sys.exit(1)
+
+
+def _print_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        remedy = f"; {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{'✓' if finding.ok else '✗'} {finding.detail}{remedy}")
+
+
+def _print_steps(steps: list[Step], dry_run: bool) -> None:
+    for step in steps:
+        if step.action is Action.KEPT or (dry_run and step.action is Action.WRITTEN):
+            click.echo(step.detail)
+        if not dry_run or step.action is Action.KEPT:
+            click.echo(_worded(step))
+        elif step.action is Action.CREATED:
+            click.echo(f"{step.path}: a new key would be created")
+        elif step.action is Action.MOVED:
+            click.echo(f"{step.path}: would be moved to {step.detail}")
+    if dry_run:
+        click.echo("nothing was changed (--dry-run)")
+    elif all(step.action is Action.KEPT for step in steps):
+        click.echo("nothing to change")
+
+
+def _worded(step: Step) -> str:
+    if step.action is Action.CREATED:
+        what = (
+            "created with a new key; give it to the API, or replace it by the API's key"
+        )
+    elif step.action is Action.BACKED_UP:
+        what = f"edited, so it was kept as {step.detail}"
+    elif step.action is Action.KEPT and step.path in KEY_FILES.values():
+        what = "kept; uninstall --purge removes it"
+    elif step.action is Action.KEPT:
+        what = "edited, so it was not changed; --force replaces it and keeps a backup"
+    elif step.action is Action.MOVED:
+        what = (
+            f"moved to {step.detail}, because it answers under every name and logs whole"
+            " links"
+        )
+    else:
+        what = step.action.value
+    return f"{step.path}: {what}"
+
+
+def _json_steps(steps: Iterable[Step]) -> list[dict[str, str]]:
+    return [{**x._asdict(), "action": x.action.value} for x in steps]
+
+
+def _json_findings(findings: Iterable[Finding]) -> list[dict[str, str | bool]]:
+    return [x._asdict() for x in findings]
+
+
+def _print_json(
+    **members: bool | list[dict[str, str]] | list[dict[str, str | bool]],
+) -> None:
+    click.echo(json.dumps(members, indent=2, ensure_ascii=False))

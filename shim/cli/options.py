@@ -1,0 +1,44 @@
+"""Options and arguments that several commands share."""
+
+import sys
+
+import click
+
+from ..box.templates import CACHE_TIME
+from ..tokens.keys import ECB, JWE
+
+key_file_option = click.option(
+    "--key-file",
+    metavar="FILE",
+    help=(
+        f"The key file. By default the one named by {ECB} or, for a JWE link, {JWE}; on a"
+        " storage box, its own."
+    ),
+)
+listen_option = click.option(
+    "--listen",
+    default="80",
+    show_default=True,
+    metavar="[ADDR:]PORT",
+    help="Where nginx listens. Without ADDR, on all IPv4 and IPv6 addresses.",
+)
+cache_option = click.option(
+    "--cache", is_flag=True, help="Use the cached form: nginx remembers opened tokens."
+)
+cache_time_option = click.option(
+    "--cache-time",
+    metavar="TIME",
+    help=f"How long nginx remembers them, such as 90s, {CACHE_TIME} (the default) or 1h.",
+)
+
+
+def cache_time_of(cache: bool, cache_time: str | None) -> str | None:
+    """Return how long nginx remembers tokens, None in the plain form."""
+    if cache_time is not None and not cache:
+        raise click.UsageError("--cache-time requires --cache")
+    return cache_time or CACHE_TIME if cache else None
+
+
+def link_or_stdin(link: str) -> str:
+    """Return `link`, or the first line of standard input for `-`."""
+    return sys.stdin.readline() if link == "-" else link

@@ -1,0 +1,53 @@
+"""Coverage of shim/box/, measured in the commands that the box tests run on a box.
+
+The box's virtual environment contains coverage, which starts in every Python process
+that has COVERAGE_PROCESS_START in its environment. Box.ran sets it, so commands are
+measured and the service, which systemd starts, is not.
+"""
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+import coverage
+
+LEAST = 90
+DIRECTORY = "/coverage"  # on the box
+ENVIRON = {"COVERAGE_PROCESS_START": f"{DIRECTORY}/box.ini"}
+
+_SHIM = Path(__file__).parents[2] / "shim"
+# Not every Python process on the box imports shim.box, hence the disabled warning.
+_ON_THE_BOX = f"""\
+[run]
+branch = True
+parallel = True
+data_file = {DIRECTORY}/data
+include = */shim/box/*
+disable_warnings = no-data-collected
+"""
+_HERE = f"""\
+[run]
+branch = True
+[paths]
+shim =
+    {_SHIM}
+    */site-packages/shim
+"""
+
+
+def prepare(directory: Path) -> None:
+    """Make `directory`, which a box is to see as DIRECTORY, ready to take data."""
+    # A test may run a command as another user.
+    directory.chmod(0o1777)
+    (directory / "box.ini").write_text(_ON_THE_BOX)
+    (directory / "here.ini").write_text(_HERE)
+
+
+def report(directory: Path, out: TextIO) -> float:
+    """Write the coverage of all boxes to `out`; return it in percent."""
+    measured = coverage.Coverage(
+        data_file=os.fspath(directory / "data"),
+        config_file=os.fspath(directory / "here.ini"),
+    )
+    measured.combine([os.fspath(directory)])
+    return measured.report(file=out, show_missing=True)
