@@ -114,9 +114,8 @@ def time_slow_disk(forms: dict[str, Stack], results: Results) -> None:
                 progress(f"  slow disk: {form} form beside {cold_reads} cold reads")
                 # mounted anew, so that reads of the one before do not queue there
                 with slow_disk.mounted(stack.records / slow_disk.NAME):
-                    first_byte = slow_disk.first_byte_ms(stack, HOT, cold_reads)
-                times = results.slow_disk.setdefault((form, cold_reads), [])
-                times.append(first_byte)
+                    waited = slow_disk.hot_link(stack, HOT, cold_reads)
+                results.slow_disk.setdefault((form, cold_reads), []).append(waited)
     except slow_disk.NotMounted as reason:
         results.no_slow_disk = str(reason)
 
