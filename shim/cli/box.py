@@ -169,9 +169,7 @@ def _print_steps(steps: list[Step], dry_run: bool) -> None:
 
 def _worded(step: Step) -> str:
     if step.action is Action.CREATED:
-        what = (
-            "created with a new key; give it to the API, or replace it by the API's key"
-        )
+        what = "created with a new key; give it to the PBX, or replace it with the PBX's key"
     elif step.action is Action.BACKED_UP:
         what = f"edited, so it was kept as {step.detail}"
     elif step.action is Action.KEPT and step.path in KEY_FILES.values():
