@@ -510,3 +510,37 @@ def test_what_is_remembered_has_a_short_life(target_of: Targets) -> None:
             wait_for(lambda: get(stack.port, target).status == 503)
         finally:
             stack.start_endpoint()
+
+
+def test_records_are_read_in_threads_and_the_cache_is_not(stack: Stack) -> None:
+    """tests/box/test_slow_disk.py shows what the threads are for."""
+    dump = subprocess.run(
+        ["nginx", "-p", stack.root, "-c", "nginx.conf", "-T"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    locations = re.findall(
+        r"^    location (?:.(?!^    \}))*", dump, re.MULTILINE | re.DOTALL
+    )
+    threads = [text for text in locations if "aio threads;" in text]
+    [records] = threads
+    # the location with the records directory
+    assert f'"{stack.records}' in records
+    cache = [text for text in locations if "proxy_cache record_shim;" in text]
+    assert ["aio off;" in text for text in cache] == [True] * bool(stack.cache_time)
+
+
+@pytest.mark.parametrize("cache_time", [None, "10m"], ids=["plain", "cached"])
+def test_a_worker_reads_records_in_its_thread_pool(
+    cache_time: str | None, target_of: Targets
+) -> None:
+    keys = {"key": TEST_KEY, "jwe_key": TEST_JWE_KEY}
+    content = {"/300/a.mp3": b"a"}
+    with running(content, free_port(), **keys, cache_time=cache_time) as stack:
+        assert get(stack.port, target_of("/300/a.mp3")).status == 200
+        main = (stack.root / "nginx.pid").read_text().strip()
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        tasks = [len(list(Path(f"/proc/{x}/task").iterdir())) for x in children]
+        # nginx starts the 32 threads of a pool only where a location uses it
+        assert max(tasks) == 33
