@@ -523,12 +523,14 @@ def test_records_are_read_in_threads_and_the_cache_is_not(stack: Stack) -> None:
     locations = re.findall(
         r"^    location (?:.(?!^    \}))*", dump, re.MULTILINE | re.DOTALL
     )
-    threads = [text for text in locations if "aio threads;" in text]
+    threads = [text for text in locations if "\n        aio threads;" in text]
     [records] = threads
     # the location with the records directory
     assert f'"{stack.records}' in records
     cache = [text for text in locations if "proxy_cache record_shim;" in text]
-    assert ["aio off;" in text for text in cache] == [True] * bool(stack.cache_time)
+    assert ["\n        aio off;" in text for text in cache] == [True] * bool(
+        stack.cache_time
+    )
 
 
 @pytest.mark.parametrize("cache_time", [None, "10m"], ids=["plain", "cached"])

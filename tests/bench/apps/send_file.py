@@ -9,7 +9,7 @@ from shim.tokens.ecb import opener
 from shim.tokens.keys import load_keyrings
 
 app = Flask("send_file")
-open_token = opener(load_keyrings(os.environ).api)
+open_token = opener(load_keyrings(os.environ).ecb)
 
 
 @app.get("/<token>")
