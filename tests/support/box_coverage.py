@@ -1,4 +1,4 @@
-"""Coverage of shim/box/, measured in the commands that the box tests run on a box.
+"""Coverage of shim/box/ and its commands, measured in the commands that the box tests run on a box.
 
 The box's virtual environment contains coverage, which starts in every Python process
 that has COVERAGE_PROCESS_START in its environment. Box.ran sets it, so commands are
@@ -22,7 +22,7 @@ _ON_THE_BOX = f"""\
 branch = True
 parallel = True
 data_file = {DIRECTORY}/data
-include = */shim/box/*
+include = */shim/box/*, */shim/cli/box.py
 disable_warnings = no-data-collected
 """
 _HERE = f"""\
