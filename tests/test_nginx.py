@@ -160,6 +160,7 @@ def test_blocks_of_two_ecb_links_make_a_third(stack: Stack) -> None:
 
 def test_an_unreadable_recording_is_a_404_too(stack: Stack, target_of: Targets) -> None:
     file = stack.records / "300/unreadable.mp3"
+    file.unlink(missing_ok=True)
     file.write_bytes(b"x")
     file.chmod(0)
     file.parent.joinpath("closed").mkdir(mode=0o700, exist_ok=True)

@@ -69,5 +69,5 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     if report := config.stash.get(REPORT, ""):
-        terminalreporter.section("coverage of shim/box/ on the boxes")
+        terminalreporter.section("coverage on the boxes")
         terminalreporter.write(report)

@@ -47,7 +47,7 @@ class Box:
         return subprocess.run(
             self.enter("/bin/bash", "-euo", "pipefail", "-c", script),
             check=False,
-            env=os.environ | box_coverage.ENVIRON,
+            env=os.environ | box_coverage.environ(script),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
