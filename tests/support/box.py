@@ -172,6 +172,9 @@ def booted(suite: str, wheels: Path, coverage: Path) -> Iterator[Box]:
             f"--bind={coverage}:{box_coverage.DIRECTORY}",
             f"--directory={root}",
         ],
+        # Debian's own default. In the older hierarchies, systemd in a container is not
+        # always told that the last process of a service has ended.
+        env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
