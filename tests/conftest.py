@@ -1,14 +1,16 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command import Result, Run
 from support.links import FORMATS, TEST_JWE_KEY, TEST_KEY, Format, Targets, private
 from support.recordings import all_recordings
 from support.stack import Stack, free_port, running
 
 from shim.box import layout
+from shim.cli import main
 
 
 @pytest.fixture(params=FORMATS)
@@ -40,6 +42,7 @@ def stack(
         free_port(),
         key=TEST_KEY,
         jwe_key=TEST_JWE_KEY,
+        # test_browser.py publishes pages here
         page="starting",
         static_port=free_port(),
         cache_time=request.param,
@@ -57,9 +60,23 @@ def jwe_key_file(tmp_path: Path) -> Path:
     return private(tmp_path / "jwe-key", TEST_JWE_KEY)
 
 
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs record-shim with the arguments that it is given."""
+
+    def run(*args: str) -> Result:
+        with pytest.raises(SystemExit) as exit_:
+            main(list(args))
+        status = exit_.value.code or 0
+        assert isinstance(status, int)
+        return Result(status, *capsys.readouterr())
+
+    return run
+
+
 @pytest.fixture(autouse=True)
-def environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of whoever runs the tests stay out of them."""
+def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the caller's settings, and a storage box's."""
     for name in (
         "KEY_FILE",
         "JWE_KEY_FILE",
@@ -69,7 +86,6 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.delenv(f"SHIM_{name}", raising=False)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    # and so do those of a storage box, should they run on one
     files = {name: f"/nonexistent/{name}" for name in layout.KEY_FILES}
     monkeypatch.setattr(layout, "KEY_FILES", files)
     monkeypatch.setattr(layout, "SETTINGS", "/nonexistent/settings")

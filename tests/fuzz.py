@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -143,10 +142,9 @@ def fuzz(seconds: float, least: int) -> Count:
         at=st.integers(0, 400),
         put=st.characters(),
     )
-    def some(**drawn: Any) -> None:
-        authentic = {drawn["token"], drawn["other"]}
-        for token in neighbours(**drawn):
-            open_one(token, authentic, count)
+    def some(token: str, other: str, at: int, put: str) -> None:
+        for neighbour in neighbours(token, other, at, put):
+            open_one(neighbour, {token, other}, count)
 
     end = time.monotonic() + seconds
     while not stop.is_set() and (time.monotonic() < end or count.inputs < least):

@@ -9,11 +9,12 @@ from flask.testing import FlaskClient
 from support.links import jwe_target
 from support.recordings import VECTORS
 
-from shim import app, create_app
+from shim import app
+from shim.app import create_app
 from shim.errors import Misconfigured
 
 GOOD = VECTORS["opens"][0]
-REFUSED = VECTORS["refused"][10]["token"]
+[REFUSED] = [x["token"] for x in VECTORS["refused"] if x["why"] == "hidden file"]
 disk_events: list[str] = []
 
 
@@ -94,7 +95,7 @@ def test_no_request_touches_the_disk(
 REQUESTS = """
 import sys
 from wsgiref.util import setup_testing_defaults
-from shim import create_app
+from shim.app import create_app
 
 app = create_app()
 before = set(sys.modules)
@@ -164,6 +165,6 @@ def test_the_last_second_of_an_answer_and_its_max_age_end_before_the_link(
     assert app.lifetime(200.5, now, cache_seconds) == lifetime
 
 
-def test_no_key_no_endpoint() -> None:
+def test_the_endpoint_requires_a_key() -> None:
     with pytest.raises(Misconfigured, match="SHIM_KEY_FILE"):
         create_app()

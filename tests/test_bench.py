@@ -2,13 +2,13 @@
 
 import pytest
 from bench.peers import Peer, audit_log, check
-from support.links import TEST_KEY
+from support.links import ecb_target
 from support.recordings import BIG
 from support.stack import Stack, StackError
 
-from shim.tokens import ecb
+from shim.box.templates import nginx_site
 
-LINK = "/" + ecb.seal(BIG, (bytes.fromhex(TEST_KEY),))
+LINK = ecb_target(BIG)
 
 
 def peer(stack: Stack, target: str) -> Peer:
@@ -25,10 +25,14 @@ def test_a_peer_is_checked_before_it_is_timed(
         check(peer(stack, "/none"), {"10 MB": b"other"})
 
 
-def test_the_peers_write_the_log_of_the_site(stack: Stack) -> None:
-    if stack.cache_time:
-        return
-    log = audit_log((stack.root / "conf.d" / "record-shim.conf").read_text())
+def test_the_peers_write_the_log_of_the_site() -> None:
+    site = nginx_site(
+        records="/srv/records",
+        listen="80",
+        server_name="_",
+        internal_prefix="/_records/",
+    )
+    log = audit_log(site)
     assert log.count("map $") == 3
     assert "log_format record_shim escape=json" in log
     assert '"record":"$uri"' in log

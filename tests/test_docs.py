@@ -5,22 +5,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.checkout import CHECKOUT
 from support.stack import BIN
 
 from shim.errors import Reason
 from shim.tokens.keys import CREDENTIALS
 from shim.tokens.settings import Settings
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+DOCS = CHECKOUT / "docs"
+PAGES = [*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")]
 # words that are no longer used, because each thing has one name
 REPLACED = ["API's format", "sealed link", "sealed token", "issuing-links"]
 # the changelog says what was renamed
 READ_BY_USERS = [
     *(page for page in PAGES if page.name != "CHANGELOG.md"),
-    *(ROOT / "nginx").glob("*"),
-    *(ROOT / "systemd").glob("*"),
+    *(CHECKOUT / "nginx").glob("*"),
+    *(CHECKOUT / "systemd").glob("*"),
 ]
 COMMANDS = [
     *("", "keygen", "link", "open", "render", "render nginx", "render systemd"),
@@ -66,8 +66,8 @@ def test_every_claim_about_security_names_an_existing_test() -> None:
     missing = [
         f"{file}::{test}"
         for file, test in named
-        if not (ROOT / "tests" / file).exists()
-        or f"def {test}(" not in text_of(ROOT / "tests" / file)
+        if not (CHECKOUT / "tests" / file).exists()
+        or f"def {test}(" not in text_of(CHECKOUT / "tests" / file)
     ]
     assert missing == []
 
@@ -122,4 +122,4 @@ def test_the_pages_describe_every_option_of_install() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(text_of(ROOT / "README.md").splitlines()) <= 110
+    assert len(text_of(CHECKOUT / "README.md").splitlines()) <= 110

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from support import forging
 from support.recordings import VECTORS
 from support.refusing import refuses
+from support.strategies import SEGMENT
 
 from shim.errors import Reason, Refused
 from shim.tokens import ecb
@@ -98,15 +99,8 @@ def test_an_older_keys_refusal_is_not_taken_for_a_wrong_key() -> None:
         ecb.opener((OTHER_KEY, KEY))(encrypt(b"/300/../x"))
 
 
-SEGMENT = (
-    st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"))
-    .filter(lambda name: name and not name.startswith("."))
-    .filter(lambda name: len(name.encode()) <= 255)
-)
-
-
 @given(st.lists(SEGMENT, min_size=1, max_size=12), st.booleans())
-def test_what_was_sealed_opens(segments: list[str], absolute: bool) -> None:
+def test_a_sealed_path_opens(segments: list[str], absolute: bool) -> None:
     path = "/" * absolute + "/".join(segments)
     assert open_token(ecb.seal(path, (KEY,))) == path
 

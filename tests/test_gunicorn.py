@@ -1,3 +1,5 @@
+import os
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -85,3 +87,11 @@ def test_what_is_set_and_what_overrides_it(tmp_path: Path, key_file: Path) -> No
     )
     assert overridden["workers"] == "5"
     assert overridden["limit_request_line"] == "9"
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 2), (2, 4), (8, 16), (64, 16)])
+def test_two_workers_a_core_and_at_most_16(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert runpy.run_path(str(gunicorn_conf.__file__))["workers"] == workers

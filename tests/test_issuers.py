@@ -13,18 +13,17 @@ import pytest
 from joserfc import jwt
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import OctKey
+from support.checkout import CHECKOUT
 from support.links import TEST_JWE_KEY, TEST_KEY
 from support.raw_http import get
-from support.recordings import DATA, VECTORS
+from support.recordings import CYRILLIC, DATA, MP3, VECTORS
 from support.stack import Stack
 
 from shim.tokens import ecb, jwe
 from shim.tokens.claims import Claims
 
-PAGE = Path(__file__).parents[1] / "docs" / "links.md"
+PAGE = CHECKOUT / "docs" / "links.md"
 KEY = bytes.fromhex(TEST_JWE_KEY)
-MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
-CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
 FILENAME = 'Звонок "1" <&> \\ 2/2'.replace("/", "-")
 
 ISSUERS = {
@@ -49,24 +48,24 @@ JWE_ISSUERS = [x for x in ECB_ISSUERS if x.values != ("link.sh",)]
 
 
 @pytest.fixture(scope="session")
-def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def issuer_environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     # go needs a directory for compiled packages
     cache = str(tmp_path_factory.mktemp("go"))
     return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "GOCACHE": cache}
 
 
-def issue(environ: dict[str, str], name: str, *args: object) -> str:
-    result = run_issuer(environ, name, *args)
+def issue(issuer_environ: dict[str, str], name: str, *args: object) -> str:
+    result = run_issuer(issuer_environ, name, *args)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.strip()
 
 
 def run_issuer(
-    environ: dict[str, str], name: str, *args: object
+    issuer_environ: dict[str, str], name: str, *args: object
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*ISSUERS[name], DATA / "issuers" / name, *map(str, args)],
-        env=environ,
+        env=issuer_environ,
         check=False,
         capture_output=True,
         text=True,
@@ -77,13 +76,13 @@ def run_issuer(
 def test_an_ecb_link(
     stack: Stack,
     recordings: dict[str, bytes],
-    environ: dict[str, str],
+    issuer_environ: dict[str, str],
     key_file: Path,
     name: str,
 ) -> None:
     # the first path is exactly one block long, the others end within a block
     for path in ("/300/sixteen.mp3", MP3, CYRILLIC):
-        token = issue(environ, name, key_file, path)
+        token = issue(issuer_environ, name, key_file, path)
         expected = ecb.seal(path, (bytes.fromhex(TEST_KEY),))
         assert token.rstrip("=") == expected.rstrip("=")
     assert get(stack.port, f"/{token}").body == recordings[CYRILLIC]
@@ -93,12 +92,12 @@ def test_an_ecb_link(
 def test_a_jwe_link(
     stack: Stack,
     recordings: dict[str, bytes],
-    environ: dict[str, str],
+    issuer_environ: dict[str, str],
     jwe_key_file: Path,
     name: str,
 ) -> None:
     before = int(time.time())
-    token = issue(environ, name, jwe_key_file, CYRILLIC, 3600, FILENAME)
+    token = issue(issuer_environ, name, jwe_key_file, CYRILLIC, 3600, FILENAME)
     claims = jwe.opener((KEY,))(token)
     assert claims == Claims(CYRILLIC, claims.exp, filename=FILENAME)
     assert before + 3600 <= (claims.exp or 0) <= time.time() + 3600
@@ -106,21 +105,21 @@ def test_a_jwe_link(
     assert answer.body == recordings[CYRILLIC]
     disposition = answer.header("Content-Disposition") or ""
     assert disposition.endswith(f"filename*=UTF-8''{quote(FILENAME)}")
-    expired = issue(environ, name, jwe_key_file, MP3, 0, FILENAME)
+    expired = issue(issuer_environ, name, jwe_key_file, MP3, 0, FILENAME)
     assert get(stack.port, f"/{expired}").status == 410
 
 
 @pytest.mark.parametrize("name", ECB_ISSUERS)
 @pytest.mark.parametrize("text", ["", TEST_KEY[:32], f"{TEST_KEY}\n{TEST_KEY}\n", None])
 def test_an_incomplete_key_is_refused(
-    environ: dict[str, str], key_file: Path, name: str, text: str | None
+    issuer_environ: dict[str, str], key_file: Path, name: str, text: str | None
 ) -> None:
     """PHP's openssl and the openssl command would pad a short key with zero bytes."""
     key_file.write_text(text or "")
     if text is None:
         key_file.unlink()
     for args in ([], ["60", "a.mp3"][: 2 * (name != "link.sh")]):
-        result = run_issuer(environ, name, key_file, MP3, *args)
+        result = run_issuer(issuer_environ, name, key_file, MP3, *args)
         assert result.returncode != 0
         assert result.stdout == ""
 

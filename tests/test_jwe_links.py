@@ -1,4 +1,4 @@
-"""Sealed links through real nginx and gunicorn: their end, their claims, forging."""
+"""JWE links through real nginx and gunicorn: expiry, claims, forgery."""
 
 import itertools
 import json
@@ -13,16 +13,15 @@ import pytest
 from support import forging
 from support.links import TEST_JWE_KEY, TEST_KEY, ecb_target, in_an_hour, jwe_target
 from support.raw_http import Answer, fetch, get
-from support.recordings import LONG, VECTORS
+from support.recordings import LONG, MP3, VECTORS
 from support.stack import Stack, free_port, running
+from support.strategies import WRONG_CLAIMS
 from support.waiting import wait_for
-from test_jwe import WRONG_CLAIMS
 
 from shim.tokens import jwe
 
 pytestmark = pytest.mark.needs("nginx", "curl")
 
-MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
 KEY = bytes.fromhex(TEST_JWE_KEY)
 EXPIRED = b"This link has expired. Please ask for a new one.\n"
 
@@ -77,7 +76,7 @@ def test_nothing_is_served_from_memory_beyond_the_end(stack: Stack) -> None:
     assert get(stack.port, target).status == 410
 
 
-def test_a_link_with_a_broken_second_is_not_rounded_up(stack: Stack) -> None:
+def test_a_fractional_expiry_is_not_rounded_up(stack: Stack) -> None:
     exp = math.ceil(time.time()) + 1.5
     for before, answer, after in answers_until(
         stack, jwe_target(MP3, exp=exp), exp + 1

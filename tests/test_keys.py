@@ -78,7 +78,7 @@ def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None
         load_keyring(str(path))
 
 
-def test_a_key_file_that_is_none(tmp_path: Path) -> None:
+def test_a_key_file_must_be_a_regular_file(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="No such file"):
         load_keyring(str(tmp_path / "missing"))
     with pytest.raises(Misconfigured, match=r"Is a directory$"):

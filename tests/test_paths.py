@@ -31,7 +31,7 @@ def test_content_disposition(name: str, header: str) -> None:
         ("var/spool/records/a.mp3", "a.mp3"),
     ],
 )
-def test_the_path_prefix_is_taken_off(path: str, record: str) -> None:
+def test_the_path_prefix_is_removed(path: str, record: str) -> None:
     assert paths.record_name(path, "/var/spool/records") == record
 
 

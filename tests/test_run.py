@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 RUN = CHECKOUT / "run"
 
 
@@ -103,6 +103,7 @@ markers = needs(program)
     "tests/test_it.py": """\
 import covered
 import pytest
+from support.checkout import CHECKOUT
 
 
 def test_one():
@@ -136,13 +137,37 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_the_whole_suite_is_judged_by_its_coverage(project: Path) -> None:
-    part = pytest_in(project, "-k", "test_one")
-    assert part.returncode == 0, part.stdout
+PARTS = {
+    "tests/test_it.py::test_one": 0,
+    "-k test_one": 0,
+    "-m not(needs)": 0,
+    "--deselect tests/test_it.py::test_two": 0,
+    "--ignore=tests/test_it.py": 5,
+    "--ignore-glob=*.py": 5,
+    "--lf": 1,
+    "--stepwise": 1,
+    "--co": 0,
+}
+
+
+@pytest.mark.parametrize(("options", "status"), PARTS.items())
+def test_a_part_of_the_suite_is_not_judged_by_its_coverage(
+    project: Path, options: str, status: int
+) -> None:
+    part = pytest_in(project, *options.split())
+    assert part.returncode == status, part.stdout
     assert "coverage" not in part.stdout
-    whole = pytest_in(project)
+    assert part.stderr == ""
+
+
+@pytest.mark.parametrize("options", [[], ["-p", "no:cacheprovider"]])
+def test_the_whole_suite_is_judged_by_its_coverage(
+    project: Path, options: list[str]
+) -> None:
+    whole = pytest_in(project, *options)
     assert whole.returncode == 1
     assert "Required test coverage of 95% not reached" in whole.stdout
+    assert whole.stderr == ""
 
 
 def test_a_missing_program_fails_its_test(project: Path) -> None:
@@ -155,7 +180,9 @@ def test_a_missing_program_fails_its_test(project: Path) -> None:
 FORBIDDEN = {
     "tokens/paths.py": "from ..box import layout",
     "tokens/ecb.py": "import flask",
+    "tokens/__init__.py": "import werkzeug",
     "app.py": "import click",
+    "gunicorn_conf.py": "from .box import layout",
     "errors.py": "from . import tokens",
     "box/files.py": "from .. import app",
     "storage.py": "a module without a layer",

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 ARCHIVAL = ".git_archival.txt"
 PYPROJECT = (CHECKOUT / "pyproject.toml").read_text("utf-8")
 [FALLBACK] = re.findall('^fallback_version = "(.*)"$', PYPROJECT, re.MULTILINE)

@@ -6,22 +6,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from support import slow_disk
+from support.checkout import CHECKOUT
+from support.links import TEST_JWE_KEY, TEST_KEY, ecb_target
 from support.stack import Stack, StackError, free_port, running
 
 from shim import gunicorn_conf
 
-from . import peers, service, slow_clients, slow_disk
+from . import peers, service, slow_clients
 from .load import timed
 from .older import checkout
 from .plot import plot
 from .report import report
 from .results import Results
-from .tokens import JWE_KEY, KEY, ecb_target
 
 ROUNDS = 5
 SECONDS, SECONDS_OF_A_TRIAL = 3, 1  # per server and size; with fewer rounds
 HOT, BIG = ecb_target(peers.PATHS["19 kB"]), ecb_target(peers.PATHS["10 MB"])
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = CHECKOUT / "docs"
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def stacks(
     files: dict[str, bytes],
 ) -> Iterator[tuple[Stack, Stack, Stack | None]]:
     """Run record-shim in the plain form, in the cached form, and as of 0.1.0."""
-    keys = {"key": KEY.hex(), "jwe_key": JWE_KEY.hex()}
+    keys = {"key": TEST_KEY, "jwe_key": TEST_JWE_KEY}
     with contextlib.ExitStack() as closing:
 
         def run(cache_time: str | None = None, **settings: str) -> Stack:

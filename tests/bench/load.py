@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.stack import StackError
+from support.wrk import command
 
-CONNECTIONS = 64
-SCRIPT = Path(__file__).with_name("targets.lua")
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -26,17 +25,6 @@ class Timing(NamedTuple):
     slow_ms: float
     nginx_cpu: float  # seconds per 1,000 requests
     python_cpu: float
-
-
-def command(
-    port: int, lines: Path, seconds: float, connections: int = CONNECTIONS
-) -> list[str]:
-    """Return the wrk command that requests the lines of a file in turn."""
-    return [
-        *("wrk", "--latency", "-t2", f"-c{connections}", f"-d{seconds}s"),
-        *("--timeout", "60s", "-s", str(SCRIPT)),
-        *(f"http://127.0.0.1:{port}", "--", str(lines)),
-    ]
 
 
 def wrk(port: int, targets: list[str], scratch: Path, seconds: float) -> Wrk:

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
+from support.checkout import CHECKOUT
+
 VERSION, COMMIT = "0.1.0", "ae2783d"
 
 
@@ -15,7 +16,7 @@ def checkout() -> Iterator[Path | None]:
     """Give the release's files until the block ends, or None without a git history."""
     with tempfile.TemporaryDirectory(prefix="record-shim-old-") as directory:
         archive = Path(directory) / "archive.tar"
-        command = ["git", "-C", CHECKOUT, "archive", f"--output={archive}", COMMIT]
+        command = ["git", "-C", str(CHECKOUT), "archive", f"--output={archive}", COMMIT]
         try:
             done = subprocess.run(command, check=False, capture_output=True)
         except FileNotFoundError:

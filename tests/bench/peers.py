@@ -6,19 +6,19 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
-import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
-from support.stack import BIN, Stack, StackError, free_port
+from support.links import TEST_KEY, ecb_target, jwe_target
+from support.stack import Stack, StackError, free_port, stop
+from support.stack_nginx import user_directive
 
 from .load import children
-from .tokens import KEY, ecb_target, jwe_target
 
 HERE = Path(__file__).parent
 APPS = HERE / "apps"
@@ -66,8 +66,6 @@ def started(plain: Stack, cached: Stack, older: Stack | None) -> Iterator[list[P
             socket = plain.root / f"{name}.sock"
             app = _gunicorn(f"{name}:app", f"unix:{socket}", plain)
             python[name] = closing.enter_context(app)
-            if not os.getuid():
-                shutil.chown(socket, "nobody")
         python["send_file"] = closing.enter_context(
             _gunicorn(
                 "send_file:app",
@@ -81,7 +79,8 @@ def started(plain: Stack, cached: Stack, older: Stack | None) -> Iterator[list[P
         hot = {size: [ecb_target(path)] for size, path in PATHS.items()}
         cold_paths = [f"/cold/{number}.wav" for number in range(COLD_LINKS)]
         cold = {"19 kB": [ecb_target(path) for path in cold_paths]}
-        jwe = {"19 kB": [jwe_target(path) for path in cold_paths]}
+        tomorrow = time.time() + 86400
+        jwe = {"19 kB": [jwe_target(path, exp=tomorrow) for path in cold_paths]}
         files = {size: [path] for size, path in PATHS.items()}
         signed = {size: [_signed(path, secret)] for size, path in PATHS.items()}
         peers = [
@@ -143,26 +142,12 @@ def _ours(
 @contextlib.contextmanager
 def _gunicorn(app: str, bind: str, stack: Stack, **environ: str) -> Iterator[int]:
     """Run one of apps/ as record-shim is run; give its main process id."""
-    with open(stack.root / "logs" / "endpoint.log", "ab") as log:
-        process = subprocess.Popen(
-            [
-                BIN / "gunicorn",
-                "--config=python:shim.gunicorn_conf",
-                f"--bind={bind}",
-                f"--pythonpath={APPS}",
-                app,
-            ],
-            env=stack.environ | environ,
-            cwd="/",
-            stderr=log,
-            start_new_session=True,
-        )
+    process = stack.gunicorn(bind, f"--pythonpath={APPS}", app, **environ)
     try:
         stack.wait(lambda: bool(children(process.pid)), process, "endpoint.log")
         yield process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=40)
+        stop(process)
 
 
 @contextlib.contextmanager
@@ -173,12 +158,12 @@ def _nginx(stack: Stack, ports: dict[str, int], secret: str) -> Iterator[int]:
         (HERE / "peers.conf").read_text()
     )
     text = template.render(
-        user="" if os.getuid() else "user nobody nogroup;",
+        user=user_directive(),
         root=root,
         records=stack.records,
         ports=ports,
         secret=secret,
-        key=KEY.hex(),
+        key=TEST_KEY,
         audit_log=audit_log((root / "conf.d" / "record-shim.conf").read_text()),
     )
     (root / "peers.conf").write_text(text)
@@ -191,8 +176,7 @@ def _nginx(stack: Stack, ports: dict[str, int], secret: str) -> Iterator[int]:
         stack.wait(lambda: _answers(ports["bare"]), process, "peers.error.log")
         yield process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=40)
+        stop(process)
 
 
 def audit_log(site: str) -> str:

@@ -7,10 +7,11 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from .load import CONNECTIONS
+from support.slow_disk import READ_SECONDS
+from support.wrk import CONNECTIONS
+
 from .peers import COLD_LINKS, SIZES, Peer
 from .results import Results, figures
-from .slow_disk import READ_SECONDS
 
 INTRODUCTION = """\
 # Benchmarks

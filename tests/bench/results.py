@@ -4,10 +4,11 @@ import statistics
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from support.slow_disk import WHOLE_SECONDS, Waited
+
 from . import peers, slow_clients
 from .load import Timing
 from .service import Service
-from .slow_disk import WHOLE_SECONDS, Waited
 
 
 class Figure(NamedTuple):

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from support.links import ecb_target, jwe_target
 from support.stack import Stack
 
 from .load import children, wrk
 from .peers import fetch
-from .tokens import ecb_target, jwe_target
 
 LOAD_SECONDS = 2
 

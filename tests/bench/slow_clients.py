@@ -27,7 +27,12 @@ class Crowd(TypedDict):
 
 def crowd(stack: Stack, slow_target: str, target: str) -> Crowd:
     """Read `slow_target` slowly over NUMBER connections, and time `target` beside them."""
-    command = [sys.executable, CLIENTS / "slow.py", str(NUMBER), str(BYTES_PER_SECOND)]
+    command = [
+        sys.executable,
+        str(CLIENTS / "slow.py"),
+        str(NUMBER),
+        str(BYTES_PER_SECOND),
+    ]
     result = subprocess.run(
         [*command, f"127.0.0.1:{stack.port}", slow_target, target],
         check=True,

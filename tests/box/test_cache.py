@@ -17,7 +17,7 @@ def box(machine: Box) -> Iterator[Box]:
     machine.run(f"{SHIM} uninstall")
 
 
-def test_a_known_link_opens_while_the_endpoint_is_down(box: Box) -> None:
+def test_a_cached_link_opens_while_the_endpoint_is_down(box: Box) -> None:
     known = box.link()
     fresh = box.link(RECORD.replace("/300/", "/300//"))
     assert box.status(known) == "200"
@@ -39,7 +39,7 @@ def test_a_withdrawn_key_and_a_deleted_record_are_forgotten(box: Box) -> None:
     assert box.status(box.link()) == "200"
 
 
-def test_a_refusal_is_not_remembered(box: Box) -> None:
+def test_a_refusal_is_not_cached(box: Box) -> None:
     box.run(f"umask 077; {SHIM} keygen >/root/new")
     new = box.run(f"{SHIM} link --key-file /root/new {RECORD}")
     assert box.status(new) == "404"
@@ -47,13 +47,13 @@ def test_a_refusal_is_not_remembered(box: Box) -> None:
     assert box.status(new) == "200"
 
 
-def test_what_is_remembered_is_for_nginx_alone(box: Box) -> None:
+def test_the_cache_is_readable_by_nginx_only(box: Box) -> None:
     assert box.status(box.link()) == "200"
     assert box.run(f"stat -c '%a %U' {CACHE}") == "700 www-data"
     assert box.run(f"stat -f -c %T {CACHE}") == "tmpfs"
 
 
-def test_the_box_that_remembers_nothing_says_so(box: Box) -> None:
+def test_forget_without_a_cache(box: Box) -> None:
     assert "nginx.service: reloaded" in box.run(INSTALL)
     assert "nothing to forget" in box.run(f"{SHIM} forget")
     assert box.status(box.link()) == "200"

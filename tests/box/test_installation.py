@@ -154,7 +154,7 @@ def test_a_failed_install_leaves_the_box_as_it_was(bare: Box, obstacle: str) -> 
     assert "secret" not in error
 
 
-def test_an_upgrade_that_fails_goes_on_with_the_old_units(box: Box) -> None:
+def test_a_failed_upgrade_keeps_the_old_units(box: Box) -> None:
     token = box.link()
     before, pid = box.etc(), box.main_pid()
     error = box.fails(f"{INSTALL} --listen 192.0.2.9:80")
@@ -243,7 +243,7 @@ def test_key_and_settings_of_the_operator_are_kept(bare: Box) -> None:
     bare.run(f"{SHIM} uninstall --purge")
 
 
-def test_uninstall_takes_out_what_install_put_in(bare: Box) -> None:
+def test_uninstall_removes_what_install_created(bare: Box) -> None:
     before = bare.etc()
     bare.run(INSTALL)
     output = bare.run(f"{SHIM} uninstall")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from support.box import INSTALL, JWE_KEY, KEY, SHIM, Box
+from support.box import INSTALL, JWE_KEY, KEY, RECORD, SHIM, Box
 from support.waiting import wait_for
 
 RESTART = "systemctl restart record-shim"
@@ -99,13 +99,9 @@ def test_rotation(both: Box) -> None:
 @pytest.mark.parametrize("cache", ["", "--cache"])
 def test_a_link_for_two_seconds(both: Box, cache: str) -> None:
     both.run(f"{INSTALL} {cache}")
-    token = both.run(
-        f"{SHIM} link --expires 2s --filename call.mp3"
-        " /300/2017-02-17-11-05-04_in_300_uhl4.mp3"
-    )
+    token = both.run(f"{SHIM} link --expires 2s --filename call.mp3 {RECORD}")
     assert both.status(token) == "200"
-    both.run("sleep 3")
-    assert both.status(token) == "410"
+    wait_for(lambda: both.status(token) == "410")
     report = both.ran(f"{SHIM} check --url {token}")
     assert report.returncode == 1
     assert "✗ --url: expired at 20" in report.stdout

@@ -4,18 +4,17 @@ Needs no box, but root and FUSE, like the other tests here.
 """
 
 import pytest
-from bench import slow_disk
-from bench.tokens import JWE_KEY, KEY, ecb_target
+from support import slow_disk
+from support.links import TEST_JWE_KEY, TEST_KEY, ecb_target
 from support.stack import free_port, running
 
 
 @pytest.mark.parametrize("cache_time", [None, "10m"], ids=["plain", "cached"])
 def test_cold_reads_do_not_hold_up_a_hot_link(cache_time: str | None) -> None:
-    files, keys = {"/hot.wav": b"x" * 19_000}, (KEY.hex(), JWE_KEY.hex())
+    keys = {"key": TEST_KEY, "jwe_key": TEST_JWE_KEY}
+    files = {"/hot.wav": b"x" * 19_000}
     with (
-        running(
-            files, free_port(), key=keys[0], jwe_key=keys[1], cache_time=cache_time
-        ) as stack,
+        running(files, free_port(), **keys, cache_time=cache_time) as stack,
         slow_disk.mounted(stack.records / slow_disk.NAME),
     ):
         waited = slow_disk.hot_link(stack, ecb_target("/hot.wav"), 8)

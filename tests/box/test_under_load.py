@@ -75,6 +75,7 @@ def test_thousands_of_slow_clients_hold_no_worker(box: Box) -> None:
 
     # as many requests as later, so that the workers have all that they ever load
     read_slowly(1)
+    processes = 1 + len(box.workers().split())
     before = memory(box)
     counts = read_slowly(2000)
     after = memory(box)
@@ -84,6 +85,8 @@ def test_thousands_of_slow_clients_hold_no_worker(box: Box) -> None:
         " rm /srv/records/300/5MB.wav"
     )
     assert (counts["opened"], counts["served"]) == (2000, 2000)
+    # 16 MB a process, so 80 MB with the four workers of two cores
+    assert before < 16_000 * processes
     assert after < before * 1.05
 
 

@@ -1,20 +1,20 @@
 """A storage box: a real Debian with a real systemd, booted in a container."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import box_coverage
-from .recordings import RECORDINGS
+from .checkout import CHECKOUT, PIP, build_wheel
+from .recordings import MP3, RECORDINGS
 from .waiting import wait_for
 
-CHECKOUT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).with_name("clients")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "record-shim"
 PACKAGES = (
@@ -23,7 +23,7 @@ PACKAGES = (
 # debootstrap knows no virtual packages, and this one needs some
 LATER_PACKAGES = "python3-certbot-nginx"
 HOST = "storage.example.com"
-RECORD = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+RECORD = MP3
 RECORDING = (RECORDINGS / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
@@ -110,22 +110,29 @@ def base(suite: str) -> Path:
     root = CACHE / f"box-{suite}"
     recipe = root.with_suffix(".packages")
     packages = f"{PACKAGES} {LATER_PACKAGES}"
-    if not recipe.exists() or recipe.read_text() != packages:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        unfinished = root.with_name(root.name + ".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        options = ["--variant=minbase", f"--include={PACKAGES}"]
-        apt = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
-        later = f"apt-get -q update && {apt} install {LATER_PACKAGES}"
-        for command in (
-            ["debootstrap", *options, suite, str(unfinished)],
-            ["chroot", str(unfinished), "sh", "-c", later],
-        ):
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        shutil.rmtree(root, ignore_errors=True)
-        unfinished.rename(root)
-        recipe.write_text(packages)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # another run may be making it
+    with open(root.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not recipe.exists() or recipe.read_text() != packages:
+            _make_base(suite, root)
+            recipe.write_text(packages)
     return root
+
+
+def _make_base(suite: str, root: Path) -> None:
+    unfinished = root.with_name(root.name + ".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    options = ["--variant=minbase", f"--include={PACKAGES}"]
+    apt = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
+    later = f"apt-get -q update && {apt} install {LATER_PACKAGES}"
+    for command in (
+        ["debootstrap", *options, suite, str(unfinished)],
+        ["chroot", str(unfinished), "sh", "-c", later],
+    ):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(root, ignore_errors=True)
+    unfinished.rename(root)
 
 
 def make_wheels(root: Path, wheels: Path) -> None:
@@ -133,24 +140,15 @@ def make_wheels(root: Path, wheels: Path) -> None:
 
     Puts all that it needs on the Python of `root` beside it, and coverage.
     """
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    source = wheels / "source"
-    leave_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "tests")
-    shutil.copytree(CHECKOUT, source, symlinks=True, ignore=leave_out)
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "-w", wheels, source], check=True)
-    other = {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RECORD_SHIM": OTHER_VERSION}
-    subprocess.run(
-        [*build, "-w", wheels / "other", source], check=True, env=os.environ | other
-    )
-    shutil.rmtree(source)
+    wheel = build_wheel(wheels)
+    (wheels / "other").mkdir()
+    build_wheel(wheels / "other", OTHER_VERSION)
     [python] = [
         x for x in (root / "usr/bin").iterdir() if re.fullmatch(r"python3\.\d+", x.name)
     ]
-    [wheel] = wheels.glob("record_shim-*.whl")
     version = ["--python-version", python.name.removeprefix("python")]
     options = ["--only-binary=:all:", *version, "-d", str(wheels)]
-    subprocess.run([*pip, "download", *options, str(wheel), "coverage"], check=True)
+    subprocess.run([*PIP, "download", *options, str(wheel), "coverage"], check=True)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Coverage of shim/box/ and its commands, measured in the commands that the box tests run on a box.
+"""Coverage of shim/box/, measured while the box tests run commands.
 
 The box's virtual environment contains coverage, which starts in every Python process
 that has COVERAGE_PROCESS_START in its environment. Box.ran sets it, so commands are
@@ -12,13 +12,14 @@ from typing import TextIO
 
 import coverage
 
+from .checkout import CHECKOUT
+
 LEAST = 90
 DIRECTORY = "/coverage"  # on the box
-# Measuring a command takes it a tenth of a second more, so `link`, which runs most often
-# and uses nothing of shim.box, is left out, and so is pip.
-_MEASURED = re.compile(r"\b(install --records|uninstall|check|forget|keygen|render)\b")
+# Coverage slows each command by 0.1 s. `link` runs most often, so it is not measured.
+_MEASURED = re.compile(r"record-shim (install|uninstall|check|forget|keygen|render)\b")
 
-_SHIM = Path(__file__).parents[2] / "shim"
+_SHIM = CHECKOUT / "shim"
 # Not every Python process on the box imports shim.box, hence the disabled warning.
 _ON_THE_BOX = f"""\
 [run]

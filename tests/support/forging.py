@@ -1,4 +1,4 @@
-"""Tokens that hold anything at all, and all that can be done to one without its key."""
+"""Tokens with any content, and every way to change one without its key."""
 
 import base64
 import itertools

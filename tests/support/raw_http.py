@@ -1,4 +1,4 @@
-"""Requests written out byte by byte, and answers with nothing read into them."""
+"""Sends requests byte by byte and returns answers unchanged."""
 
 import re
 import socket
@@ -22,7 +22,7 @@ class Answer:
         return Answer(self.status, kept, self.body)
 
     def with_fixed_boundary(self) -> "Answer":
-        """nginx counts its multipart boundaries up."""
+        """Replace the multipart boundary, which nginx counts up."""
         boundary = re.search(r"boundary=(\w+)", self.header("Content-Type") or "")
         if not boundary:
             return self
@@ -62,7 +62,7 @@ def fetch(
             head = f"{method} {target} HTTP/{version}\r\n{''.join(lines)}\r\n"
             # nginx closes after some answers (412) without saying so
             try:
-                connection.sendall(head.encode() + body)
+                connection.sendall(head.encode("latin-1") + body)
                 answers.append(_read(stream, method))
             except (EOFError, ConnectionError):
                 return answers

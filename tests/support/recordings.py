@@ -7,8 +7,10 @@ DATA = Path(__file__).parents[1] / "data"
 RECORDINGS = DATA / "recordings"
 VECTORS = json.loads((DATA / "vectors.json").read_text("utf-8"))
 
-# what a link may point at besides recordings; none of it may differ from a missing file
+# Other files that a link can name. Each must look like a missing file.
 OTHER_FILES = {"/300/.hidden.mp3": b"hidden", "/.htpasswd": b"hidden"}
+MP3 = "/300/2017-02-17-11-05-04_in_300_uhl4.mp3"
+CYRILLIC = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
 BIG = "/300/big.wav"
 # percent-encoded it takes 9 KB of header
 LONG = "/" + "/".join(["д" * 127] * 12) + "/запись.mp3"

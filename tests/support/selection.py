@@ -14,12 +14,17 @@ from pathlib import Path
 import pytest
 
 NPM = "npm:"
+# pytest's names of the options that select a part of the suite, or run nothing
+NARROWING = (
+    *("file_or_dir", "keyword", "markexpr", "deselect", "ignore", "ignore_glob"),
+    *("lf", "stepwise", "collectonly"),
+)
 
 
 def is_whole_suite(option: argparse.Namespace) -> bool:
     """Return whether these options of pytest's select every test of `testpaths`."""
-    narrowed = option.file_or_dir, option.keyword, option.markexpr, option.deselect
-    return not any((*narrowed, option.lf))
+    # an option is absent if its plugin is disabled, such as lf by -p no:cacheprovider
+    return not any(getattr(option, name, None) for name in NARROWING)
 
 
 def needs_of(items: list[pytest.Item]) -> set[str]:

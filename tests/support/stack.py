@@ -5,9 +5,9 @@ caller.
 """
 
 import contextlib
+import errno
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from pathlib import Path
 from .stack_nginx import configure_nginx, nogroup
 
 BIN = Path(sys.executable).parent
-START_SECONDS = 30
+START_SECONDS, STOP_SECONDS = 30, 40
 
 
 class StackError(Exception):
@@ -72,20 +72,21 @@ class Stack:
         base_url = ("--base-url", self.url)
         return self.command("link", *base_url, *options, "--", path).strip()
 
-    def start_endpoint(self, *args: str) -> None:
+    def gunicorn(
+        self, bind: str, *args: str, **environ: str
+    ) -> subprocess.Popen[bytes]:
         """Start gunicorn, with `args` after its own arguments."""
         as_nobody = [] if os.getuid() else ["--user=nobody", f"--group={nogroup()}"]
-        socket_path = self.root / "endpoint.sock"
         with open(self.root / "logs" / "endpoint.log", "ab") as log:
-            self.endpoint = subprocess.Popen(
+            return subprocess.Popen(
                 [
                     BIN / "gunicorn",
                     "--config=python:shim.gunicorn_conf",
-                    f"--bind=unix:{socket_path}",
+                    f"--bind={bind}",
                     *as_nobody,
                     *args,
                 ],
-                env=self.environ,
+                env=self.environ | environ,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -93,11 +94,15 @@ class Stack:
                 # The terminal's Ctrl-C must not reach it: it is stopped in order.
                 start_new_session=True,
             )
+
+    def start_endpoint(self, *args: str) -> None:
+        socket_path = self.root / "endpoint.sock"
+        self.endpoint = self.gunicorn(f"unix:{socket_path}", *args)
         self.wait(socket_path.exists, self.endpoint, "endpoint.log")
 
     def stop_endpoint(self) -> None:
         assert self.endpoint is not None
-        _stop(self.endpoint, signal.SIGTERM)
+        stop(self.endpoint)
 
     def wait(
         self, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: str
@@ -108,6 +113,16 @@ class Stack:
                 lines = [line for line in self.log(log).splitlines() if line.strip()]
                 raise StackError(f"{log}: {lines[-1] if lines else 'no answer'}")
             time.sleep(0.02)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop nginx or gunicorn with SIGTERM, or with SIGKILL if that takes too long."""
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:
@@ -175,8 +190,7 @@ def running(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        # SIGTERM: nginx's fast shutdown
-        cleanup.callback(_stop, nginx, signal.SIGTERM)
+        cleanup.callback(stop, nginx)
         # The endpoint refuses this token, so a 404 shows that both run.
         stack.wait(
             lambda: _answers(f"{stack.url}/{'A' * 22}"), nginx, "nginx.error.log"
@@ -192,9 +206,10 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            problem = " is already in use" if in_use else f": {error.strerror}"
             raise StackError(
-                f"port {port} of 127.0.0.1 cannot be used ({error});"
-                " choose another with --port"
+                f"port {port}{problem}; choose another with --port"
             ) from None
 
 
@@ -206,12 +221,3 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    process.send_signal(how)
-    try:
-        process.wait(timeout=40)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

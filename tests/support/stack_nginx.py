@@ -33,8 +33,9 @@ http {{
 def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
     """Write the stack's nginx.conf, its site and, if it has one, the static site."""
     root = stack.root
-    user = "" if os.getuid() else f"user nobody {nogroup()};"
-    (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, user=user))
+    (root / "nginx.conf").write_text(
+        NGINX_CONF.format(root=root, user=user_directive())
+    )
     cache = ["--cache", f"--cache-time={stack.cache_time}", f"--cache-dir={root}/cache"]
     site = stack.command(
         "render",
@@ -61,6 +62,11 @@ def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
             " server_tokens off; types { audio/wav wav; }"
             " include /etc/nginx/mime.types; }\n"
         )
+
+
+def user_directive() -> str:
+    """Return nginx's directive for the user of its workers, which only root can set."""
+    return "" if os.getuid() else f"user nobody {nogroup()};"
 
 
 def nogroup() -> str:

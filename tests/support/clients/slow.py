@@ -47,7 +47,7 @@ for _ in range(0, connections, 500):
     arrived = []
     for _ in range(min(500, connections)):
         client = socket.socket()
-        # else the kernel would take the whole recording in for it
+        # otherwise the kernel would buffer the whole recording
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.connect(address)
         client.sendall(request(slow_target))

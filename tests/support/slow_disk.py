@@ -1,6 +1,6 @@
 """A slow disk: a FUSE file system on which every read takes 50 ms.
 
-As a program, it mounts one: `python -m bench.slow_disk MOUNTPOINT`.
+As a program, it mounts one: `python -m support.slow_disk MOUNTPOINT`.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from support.stack import Stack, StackError
-
-from .load import command
-from .tokens import ecb_target
+from .checkout import CHECKOUT
+from .links import ecb_target
+from .stack import Stack, StackError
+from .wrk import command
 
 READ_SECONDS = 0.05
 FILE_SIZE = 1_000_000
@@ -46,8 +46,8 @@ def mounted(mountpoint: Path) -> Iterator[None]:
         raise NotMounted("needs a readable and writable /dev/fuse")
     mountpoint.mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.slow_disk", mountpoint],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        [sys.executable, "-m", "support.slow_disk", mountpoint],
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT / "tests")},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -64,7 +64,7 @@ def mounted(mountpoint: Path) -> Iterator[None]:
         yield
     finally:
         # lazily: nginx may still be reading
-        unmount = ["fusermount3", "-u", "-z", mountpoint]
+        unmount = ["fusermount3", "-u", "-z", str(mountpoint)]
         subprocess.run(unmount, check=False, stderr=subprocess.DEVNULL)
         process.kill()
         process.communicate()
@@ -95,7 +95,7 @@ def hot_link(stack: Stack, hot: str, cold_reads: int) -> Waited:
             if load.poll() is not None or time.monotonic() > deadline:
                 raise StackError("slow disk: the cold reads did not start")
             time.sleep(0.02)
-        first_bytes = []
+        first_bytes: list[float] = []
         enough = time.monotonic() + SAMPLING_SECONDS
         while len(first_bytes) < SAMPLES and time.monotonic() < enough:
             first_bytes.append(_seconds(stack.port, hot))
@@ -134,7 +134,7 @@ def _reads(stack: Stack) -> int:
 def _serve(mountpoint: str) -> None:
     import mfusepy
 
-    class SlowDisk(mfusepy.Operations):
+    class SlowDisk(mfusepy.Operations):  # type: ignore[misc] # it has no types
         """Any file name that ends in .wav; the size of "reads-…" is the number of reads."""
 
         use_ns = True
