@@ -145,7 +145,7 @@ PARTS = {
     "--ignore=tests/test_it.py": 5,
     "--ignore-glob=*.py": 5,
     "--lf": 1,
-    "--stepwise": 1,
+    "--stepwise": 2,
     "--co": 0,
 }
 
@@ -168,6 +168,8 @@ def test_the_whole_suite_is_judged_by_its_coverage(
     assert whole.returncode == 1
     assert "Required test coverage of 95% not reached" in whole.stdout
     assert whole.stderr == ""
+    # two runs at once would write to the same file
+    assert not (project / ".coverage").exists()
 
 
 def test_a_missing_program_fails_its_test(project: Path) -> None:

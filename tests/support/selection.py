@@ -1,4 +1,4 @@
-"""A pytest plugin: which programs the selected tests need, and whether all were selected.
+"""A pytest plugin: the programs that the selected tests need, and coverage of all tests.
 
 A test says what it runs besides Python: `@pytest.mark.needs("nginx", "curl")`. A name
 such as `npm:jose@5` is a package of npm. `--list-needs FILE` writes the names that the
@@ -6,8 +6,10 @@ selected tests need to FILE, one a line, and runs nothing: `./run test` installs
 """
 
 import argparse
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +71,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     option = early_config.known_args_namespace
     if option.list_needs or not is_whole_suite(option):
         option.cov_source = []
-    yield
+    with pytest.MonkeyPatch.context() as environ:
+        if option.cov_source and "COVERAGE_FILE" not in os.environ:
+            # Two runs at once must not write to the same file. Only pytest-cov reads
+            # the variable: tests may run pytest themselves.
+            directory = tempfile.TemporaryDirectory(prefix="coverage-")
+            early_config.add_cleanup(directory.cleanup)
+            environ.setenv("COVERAGE_FILE", f"{directory.name}/data")
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
