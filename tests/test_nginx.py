@@ -484,7 +484,7 @@ def test_a_forged_record_header_opens_nothing() -> None:
         ):
             assert answer(record).status == 404, record
         # where nginx would log that it hit PCRE's limit of backtracking
-    assert "pcre" not in stack.log("nginx.error.log")
+        assert "pcre" not in stack.log("nginx.error.log")
 
 
 @pytest.mark.parametrize("cache_time", [None, "10m"])

@@ -145,7 +145,7 @@ PARTS = {
     "--ignore=tests/test_it.py": 5,
     "--ignore-glob=*.py": 5,
     "--lf": 1,
-    "--stepwise": 2,
+    "--stepwise --stepwise-skip": 1,
     "--co": 0,
 }
 
