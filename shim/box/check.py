@@ -57,12 +57,24 @@ def check_box(path: str | None = None, url: str | None = None) -> Iterator[Findi
     if settings is None:
         return
     yield _check_prefix(site, settings)
-    if keyrings is None:
-        return
+    if keyrings is not None:
+        prefix = settings.path_prefix
+        yield from _check_downloads(site, user, prefix, keyrings, running, path, url)
+
+
+def _check_downloads(
+    site: Site,
+    user: str,
+    path_prefix: str,
+    keyrings: Keyrings,
+    running: bool,
+    path: str | None,
+    url: str | None,
+) -> Iterator[Finding]:
     try:
         if url is not None:
             path = _path_of(url, site, keyrings)
-        record = find_record(site.records, user, settings.path_prefix, path)
+        record = find_record(site.records, user, path_prefix, path)
         tokens = _tokens(record.path, url, keyrings)
     except Refused as refused:
         option = "--path" if url is None else "--url"
