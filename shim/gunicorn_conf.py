@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
 
-wsgi_app = "shim:create_app()"
+wsgi_app = "shim.app:create_app()"
 
 # replaced by systemd's socket if systemd passes one
 bind = "unix:/run/record-shim/record-shim.sock"
@@ -42,8 +42,10 @@ errorlog = "-"
 
 # The garbage collector writes to every object it examines, and so would give each worker
 # its own copy of the memory that all share: 15 MB a worker instead of 8. Frozen objects
-# are not examined (Python's documentation, gc.freeze).
+# are not examined (Python's documentation, gc.freeze). Garbage is collected before, or
+# every reload would keep some of it.
 def pre_fork(server: "Arbiter", worker: "Worker") -> None:
+    gc.collect()
     gc.freeze()
 
 

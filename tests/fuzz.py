@@ -17,15 +17,11 @@ from hypothesis import strategies as st
 from support.forging import HEADER, encrypt, encrypt_claims
 
 from shim.errors import Refused
+from shim.headers import accel_redirect, content_disposition, plain_record
 from shim.tokens import opener
 from shim.tokens.claims import Claims, check_times
 from shim.tokens.keys import Keyrings
-from shim.tokens.paths import (
-    accel_redirect,
-    content_disposition,
-    plain_record,
-    record_name,
-)
+from shim.tokens.paths import record_name
 
 ECB_KEY, JWE_KEY = bytes(range(32)), bytes(range(32, 64))  # for fuzzing only
 ODD = "=.%\n\0\r /?й\udcff"

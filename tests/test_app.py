@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from support.links import jwe_target
 from support.recordings import VECTORS
 
-from shim import app
 from shim.app import create_app
 from shim.errors import Misconfigured
+from shim.headers import lifetime
 
 GOOD = VECTORS["opens"][0]
 [REFUSED] = [x["token"] for x in VECTORS["refused"] if x["why"] == "hidden file"]
@@ -149,7 +149,7 @@ def test_a_failure_logs_no_token(
 
 
 @pytest.mark.parametrize(
-    ("now", "cache_seconds", "lifetime"),
+    ("now", "cache_seconds", "expected"),
     [
         (100.0, 0, (100, 99)),
         (100.9, 0, (100, 99)),
@@ -159,12 +159,27 @@ def test_a_failure_logs_no_token(
     ],
 )
 def test_the_last_second_of_an_answer_and_its_max_age_end_before_the_link(
-    now: float, cache_seconds: int, lifetime: tuple[int, int]
+    now: float, cache_seconds: int, expected: tuple[int, int]
 ) -> None:
-    assert app.lifetime(200, now, cache_seconds) == lifetime
-    assert app.lifetime(200.5, now, cache_seconds) == lifetime
+    assert lifetime(200, now, cache_seconds) == expected
+    assert lifetime(200.5, now, cache_seconds) == expected
 
 
 def test_the_endpoint_requires_a_key() -> None:
     with pytest.raises(Misconfigured, match="SHIM_KEY_FILE"):
         create_app()
+
+
+def test_a_prefix_with_which_no_jwe_link_can_be_made(
+    jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_JWE_KEY_FILE", str(jwe_key_file))
+    # JSON doubles every quote, and the token gets longer than a request line
+    monkeypatch.setenv("SHIM_PATH_PREFIX", ("/" + '"' * 250) * 14)
+    with pytest.raises(Misconfigured, match="SHIM_PATH_PREFIX: no link can be made"):
+        create_app()
+
+
+def test_tokens_do_not_load_flask() -> None:
+    loaded = "import shim.tokens, sys; sys.exit('flask' in sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], check=True)

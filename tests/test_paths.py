@@ -2,6 +2,7 @@ import pytest
 from support.refusing import refuses
 
 from shim.errors import Reason
+from shim.headers import content_disposition
 from shim.tokens import paths
 
 
@@ -20,7 +21,7 @@ from shim.tokens import paths
     ],
 )
 def test_content_disposition(name: str, header: str) -> None:
-    assert paths.content_disposition(name, "attachment") == header
+    assert content_disposition(name, "attachment") == header
 
 
 @pytest.mark.parametrize(

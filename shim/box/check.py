@@ -1,32 +1,33 @@
 """What keeps links from opening on this box, in the order in which a request meets it."""
 
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from ..errors import Misconfigured, Refused
 from ..tokens import PASTED, ecb, jwe, opener, token_of
 from ..tokens.claims import Claims, check_times
 from ..tokens.keys import Keyrings
-from ..tokens.settings import load_settings
-from . import layout
+from ..tokens.settings import Settings
+from . import key_files, layout
 from .nginx import nginx_config
 from .nginx_config import Directive, Site, find_site, worker_user
 from .preflight import require_box
-from .record_checks import Record, check_download, find_record
-from .results import Finding, bad, good
+from .record_checks import check_download, find_record
+from .results import Finding, bad, bad_because, good
 from .service_checks import (
     check_current,
     check_key_file,
     check_socket,
     check_unit,
+    load_box_settings,
     load_keys,
 )
-from .settings import key_files, read_settings
 from .systemd import is_active
 
 
-def check_box(path: str | None = None, url: str | None = None) -> list[Finding]:
-    """Return a finding for each thing that links need, the last of them a real download.
+def check_box(path: str | None = None, url: str | None = None) -> Iterator[Finding]:
+    """Yield a finding for each thing that links need, the last of them a real download.
 
     It downloads the record at `path`, as a token has it, or the one that the link `url`
     leads to; without either, a small one. Raises Misconfigured when this is not a box. A
@@ -34,77 +35,89 @@ def check_box(path: str | None = None, url: str | None = None) -> list[Finding]:
     """
     require_box()
     keyrings, finding = load_keys()
-    findings = [finding]
-    findings += [check_key_file(file) for file in key_files().values()]
-    units = [check_unit(name) for name in (*layout.UNITS, layout.NGINX_UNIT)]
-    findings += units
+    yield finding
+    for file in key_files.existing().values():
+        yield check_key_file(file)
+    settings, finding = load_box_settings()
+    yield finding
+    running = True
+    for unit in (*layout.UNITS, layout.NGINX_UNIT):
+        finding = check_unit(unit)
+        running = running and finding.ok
+        yield finding
     if is_active(layout.SERVICE_UNIT):
-        findings.append(check_current())
-    running = all(unit.ok for unit in units)
+        yield check_current()
     config, site, finding = _find_site()
-    findings.append(finding)
+    yield finding
     if config is None or site is None:
-        return findings
+        return
     user = worker_user(config)
     if running:
-        findings.append(check_socket(site, user))
-    findings.append(_check_prefix(site))
-    if keyrings is None:
-        return findings
-    record, finding = _find_record(site, user, keyrings, path, url)
-    findings.append(finding)
-    if running and record:
-        for kind, token in _tokens(record.path, url, keyrings).items():
-            findings.append(check_download(site, kind, token, record.file))
-    return findings
+        yield check_socket(site, user)
+    if settings is None:
+        return
+    yield _check_prefix(site, settings)
+    if keyrings is not None:
+        prefix = settings.path_prefix
+        yield from _check_downloads(site, user, prefix, keyrings, running, path, url)
+
+
+def _check_downloads(
+    site: Site,
+    user: str,
+    path_prefix: str,
+    keyrings: Keyrings,
+    running: bool,
+    path: str | None,
+    url: str | None,
+) -> Iterator[Finding]:
+    try:
+        if url is not None:
+            path = _path_of(url, site, keyrings)
+        record = find_record(site.records, user, path_prefix, path)
+        tokens = _tokens(record.path, url, keyrings)
+    except Refused as refused:
+        option = "--path" if url is None else "--url"
+        remedy = f"see {refused.reason.code} in docs/operations.md"
+        yield bad("record", f"{option}: {refused}", remedy)
+        return
+    except Misconfigured as error:
+        yield bad_because("record", error)
+        return
+    except OSError as error:
+        yield bad("record", f"{error.filename or user}: {error.strerror}")
+        return
+    yield good("record", f"record {record.file!r}: {user} can read it")
+    if running:
+        for kind, token in tokens.items():
+            yield check_download(site, kind, token, record.file)
 
 
 def _find_site() -> tuple[Directive | None, Site | None, Finding]:
     try:
         config, _ = nginx_config()
     except Misconfigured as error:
-        return None, None, bad("site", error)
+        return None, None, bad_because("site", error)
     site = find_site(config)
     if site is None:
-        missing = Misconfigured(
-            f"nginx: the site is missing, {layout.SITE} should contain it",
-            "run record-shim install",
-        )
-        return config, None, bad("site", missing)
+        problem = f"nginx: the site is missing, {layout.SITE} should contain it"
+        return config, None, bad("site", problem, "run record-shim install")
     found = (
         f"nginx: configuration valid, site {site.server_name}, records {site.records}"
     )
     return config, site, good("site", found)
 
 
-def _check_prefix(site: Site) -> Finding:
-    try:
-        prefix = load_settings(read_settings()).internal_prefix
-        if prefix != site.internal_prefix:
-            raise Misconfigured(
-                f"internal prefix: {site.internal_prefix} in nginx, {prefix} in the"
-                " endpoint",
-                f"set SHIM_INTERNAL_PREFIX in {layout.SETTINGS} and run record-shim"
-                " install",
-            )
-    except Misconfigured as error:
-        return bad("prefix", error)
-    return good("prefix", f"internal prefix: {prefix} in nginx and the endpoint")
-
-
-def _find_record(
-    site: Site, user: str, keyrings: Keyrings, path: str | None, url: str | None
-) -> tuple[Record | None, Finding]:
-    try:
-        if url is not None:
-            path = _path_of(url, site, keyrings)
-        record = find_record(site.records, user, path)
-    except Refused as refused:
-        option = "--path" if url is None else "--url"
-        return None, bad("record", Misconfigured(f"{option}: {refused}"))
-    except Misconfigured as error:
-        return None, bad("record", error)
-    return record, good("record", f"record {record.file!r}: {user} can read it")
+def _check_prefix(site: Site, settings: Settings) -> Finding:
+    ours, theirs = settings.internal_prefix, site.internal_prefix
+    if ours != theirs:
+        return bad(
+            "prefix",
+            f"internal prefix: {theirs} in nginx, {ours} in the endpoint",
+            "run record-shim install with its usual options, or restore"
+            f" SHIM_INTERNAL_PREFIX in {layout.SETTINGS}",
+        )
+    return good("prefix", f"internal prefix: {ours} in nginx and the endpoint")
 
 
 def _path_of(url: str, site: Site, keyrings: Keyrings) -> str:

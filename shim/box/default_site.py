@@ -1,6 +1,6 @@
 """Debian's default site, which install moves out of the way.
 
-It answers under every name, and its log contains whole links.
+It answers for every host name, and its log contains whole links.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import os
 
 from . import files
 from .layout import DIRECTORY
-from .processes import run
+from .programs import run
 
 ENABLED = "/etc/nginx/sites-enabled/default"
 KEPT = f"{DIRECTORY}/default-site"

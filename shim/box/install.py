@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ..errors import Misconfigured
 from ..tokens.keys import ECB, load_keyrings, new_key
 from ..tokens.settings import load_settings
-from . import default_site, files, manifest, preflight
+from . import default_site, files, key_files, manifest, preflight
+from .forget import remove_unused_cache
 from .layout import (
     DIRECTORY,
     KEY_FILES,
@@ -22,14 +23,14 @@ from .layout import (
 from .nginx import nginx_config, reload_nginx, wait_for_site
 from .nginx_config import Site, find_site
 from .results import Action, Step
-from .settings import key_files, read_settings
+from .settings_file import read_settings
 from .systemd import is_active, is_enabled, systemctl
 from .templates import nginx_site, unit
 
 # only where there is no key at all, because a key is what makes its format open
 _FRESH_KEY = KEY_FILES[ECB]
 _SETTINGS_TEXT = """\
-# Settings of record-shim, one NAME=VALUE a line. docs/settings.md lists the SHIM_ variables.
+# Settings of record-shim, one NAME=VALUE per line. docs/settings.md lists the SHIM_ variables.
 # After a change: systemctl restart record-shim
 """
 
@@ -52,7 +53,7 @@ class Plan(NamedTuple):
     digests: dict[str, str]  # of files that are up to date
 
 
-def install(options: Options, *, dry_run: bool, force: bool) -> list[Step]:
+def install_box(options: Options, *, dry_run: bool, force: bool) -> list[Step]:
     """Write the files that are missing or out of date, and start what uses them.
 
     A file that was edited since install wrote it is kept, unless `force`. With `dry_run`
@@ -63,8 +64,8 @@ def install(options: Options, *, dry_run: bool, force: bool) -> list[Step]:
     wanted = _wanted_files(options)
     preflight.check_records_directory(options.records)
     preflight.check_environment(options.records)
-    if key_files():
-        load_keyrings(key_files())
+    if key_files.existing():
+        load_keyrings(key_files.existing())
     config, _ = nginx_config()
     preflight.check_port(config, options.listen)
 
@@ -110,10 +111,13 @@ def _plan(wanted: dict[str, str], force: bool) -> Plan:
 
 def _would_do(plan: Plan) -> list[Step]:
     steps = [
+        Step(Action.BACKED_UP, path, files.free_name(path)) for path in plan.edited
+    ]
+    steps += [
         Step(Action.WRITTEN, path, files.difference(path, files.read(path) or "", text))
         for path, text in plan.contents.items()
     ]
-    if not key_files():
+    if not key_files.existing():
         steps.append(Step(Action.CREATED, _FRESH_KEY))
     if default_site.is_untouched():
         steps.append(Step(Action.MOVED, default_site.ENABLED, default_site.KEPT))
@@ -134,6 +138,7 @@ def _carry_out(plan: Plan) -> list[Step]:
             reload_nginx()
             steps.append(Step(Action.RELOADED, NGINX_UNIT))
         wait_for_site(site)
+        remove_unused_cache()
         written = {x: manifest.sha256(text) for x, text in plan.contents.items()}
         recorded = manifest.text_of(plan.digests | written)
         if recorded != files.read(MANIFEST):
@@ -147,14 +152,12 @@ def _write_files(plan: Plan, undo: contextlib.ExitStack) -> list[Step]:
     if not os.path.isdir(DIRECTORY):
         os.mkdir(DIRECTORY, 0o755)
         undo.callback(os.rmdir, DIRECTORY)
-    if not key_files():
+    if not key_files.existing():
         _write(_FRESH_KEY, new_key(), undo, 0o600)
         steps.append(Step(Action.CREATED, _FRESH_KEY))
     for path, text in plan.contents.items():
         if path in plan.edited:
-            backup = files.free_name(path)
-            _write(backup, files.read(path) or "", undo)
-            steps.append(Step(Action.BACKED_UP, path, backup))
+            steps.append(Step(Action.BACKED_UP, path, _back_up(path, undo)))
         _write(path, text, undo)
         steps.append(Step(Action.WRITTEN, path))
     if default_site.is_untouched():
@@ -216,23 +219,40 @@ def _check_site() -> Site:
     return site
 
 
+def _back_up(path: str, undo: contextlib.ExitStack) -> str:
+    """Copy the file under another name, with its mode and owner; return the name."""
+    backup, status = files.free_name(path), os.stat(path)
+    _replace(backup, files.read(path) or "", status)
+    undo.callback(os.unlink, backup)
+    return backup
+
+
 def _write(path: str, text: str, undo: contextlib.ExitStack, mode: int = 0o644) -> None:
-    """Replace the file atomically; `undo` restores or removes it."""
+    """Replace the file atomically; `undo` restores or removes it.
+
+    An existing file keeps its mode and owner. Raises Misconfigured.
+    """
     old = files.read(path)
-    if old is not None:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-    try:
-        _replace(path, text, mode)
-    except OSError as error:
-        raise Misconfigured(f"{path}: {error.strerror}; nothing was changed") from None
     if old is None:
+        _replace(path, text, mode)
         undo.callback(os.unlink, path)
     else:
-        undo.callback(_replace, path, old, mode)
+        status = os.stat(path)
+        _replace(path, text, status)
+        undo.callback(_replace, path, old, status)
 
 
-def _replace(path: str, text: str, mode: int) -> None:
-    # left behind by a process that was killed
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}.new")
-    files.replace(path, text.encode("utf-8", "surrogateescape"), mode)
+def _replace(path: str, text: str, like: os.stat_result | int) -> None:
+    """Replace the file, with mode and owner `like` another one, or with a mode."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        # left behind by a process that was killed
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.new")
+        if isinstance(like, int):
+            files.replace(path, data, like)
+        else:
+            mode = stat.S_IMODE(like.st_mode)
+            files.replace(path, data, mode, like.st_uid, like.st_gid)
+    except OSError as error:
+        raise Misconfigured(f"{error.filename or path}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Creating and rotating key files."""
+"""The key files of this box; creating and rotating key files anywhere."""
 
 import errno
 import os
@@ -6,7 +6,12 @@ import stat
 
 from ..errors import Misconfigured
 from ..tokens.keys import KEY_BYTES, load_keyring, new_key
-from . import files
+from . import files, layout
+
+
+def existing() -> dict[str, str]:
+    """Return the key files of this box that exist, by the setting that would name them."""
+    return {x: path for x, path in layout.KEY_FILES.items() if os.path.lexists(path)}
 
 
 def create(path: str) -> None:
@@ -30,7 +35,7 @@ def create(path: str) -> None:
     except OSError as error:
         os.unlink(path)
         raise Misconfigured(
-            f"key file {path!r}: {error.strerror}; removed again"
+            f"key file {path!r}: {error.strerror}; the incomplete file was removed"
         ) from None
 
 
@@ -54,7 +59,11 @@ def rotate(path: str) -> None:
             path, new, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
         )
     except OSError as error:
+        temporary = f"{path}.new"
         raise Misconfigured(
-            f"key file {path!r}: {error.strerror}: {error.filename or path + '.new'};"
-            " the file is unchanged"
+            f"key file {path!r}: {error.strerror}: {error.filename or temporary}; the file"
+            " is unchanged",
+            f"delete {temporary}, which an interrupted run left behind"
+            if error.errno == errno.EEXIST
+            else "",
         ) from None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..errors import Misconfigured
 from .layout import NGINX_UNIT
 from .nginx_config import Directive, Site, parse
-from .processes import run, wait_until
+from .programs import run, wait_until
 from .systemd import systemctl, unit_property
 
 TIMEOUT_SECONDS = 10
@@ -105,5 +105,5 @@ def _workers() -> set[int]:
 def _failed(problem: str) -> Misconfigured:
     return Misconfigured(
         problem,
-        "run journalctl -u nginx -n 20 and look into /var/log/nginx/error.log",
+        "run journalctl -u nginx -n 20 and see /var/log/nginx/error.log",
     )

@@ -12,9 +12,9 @@ from ..errors import Misconfigured
 from .layout import NGINX_UNIT
 from .nginx import nginx_command
 from .nginx_config import Directive, listens_on
-from .processes import require_root
 from .systemd import is_active, require_systemd
 from .templates import parse_listen
+from .users import require_root
 
 # what ProtectHome=, PrivateTmp= and InaccessiblePaths= of the service hide from it
 _HIDDEN = (

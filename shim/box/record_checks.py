@@ -10,12 +10,13 @@ from typing import IO, NamedTuple
 
 from ..errors import Misconfigured, Refused
 from ..tokens.paths import check_path, record_name
-from ..tokens.settings import load_settings
 from .nginx import asked
 from .nginx_config import Site
-from .processes import acting_as
-from .results import Finding, bad, good
-from .settings import read_settings
+from .results import Finding, bad_because, good
+from .users import acting_as
+
+# directories below one another in which a small record is looked for
+_DEPTH = 30
 
 
 class Record(NamedTuple):
@@ -25,18 +26,17 @@ class Record(NamedTuple):
     file: str
 
 
-def find_record(records: str, user: str, path: str | None) -> Record:
+def find_record(records: str, user: str, path_prefix: str, path: str | None) -> Record:
     """Return the record at `path`, or a small one, if `user` can read it.
 
     Raises Misconfigured when `user` cannot, and Refused when `path` may not be served.
     """
-    prefix = load_settings(read_settings()).path_prefix
     if path is None:
         name = _small_record(records)
-        path = f"{prefix.rstrip('/')}/{name}"
+        path = f"{path_prefix.rstrip('/')}/{name}"
     else:
         check_path(os.fsencode(path))
-        name = record_name(path, prefix)
+        name = record_name(path, path_prefix)
     record = Record(path, f"{records}/{name}")
     with acting_as(user):
         _check_readable(record.file, user)
@@ -48,7 +48,7 @@ def check_download(site: Site, kind: str, token: str, file: str) -> Finding:
     try:
         return good("download", _download(site, kind, token, file))
     except Misconfigured as error:
-        return bad("download", error)
+        return bad_because("download", error)
 
 
 def _download(site: Site, kind: str, token: str, file: str) -> str:
@@ -93,6 +93,13 @@ def _check_readable(file: str, user: str) -> None:
     try:
         with open(file, "rb"):
             pass
+    except FileNotFoundError:
+        raise Misconfigured(
+            f"record {file!r} does not exist",
+            "check the path, and whether the recording was deleted or moved",
+        ) from None
+    except IsADirectoryError:
+        raise Misconfigured(f"{file!r} is a directory", "name a record") from None
     except OSError as error:
         raise Misconfigured(
             f"record {file!r}: {user} cannot read it: {error.strerror}",
@@ -114,7 +121,8 @@ def _small_record(records: str) -> str:
 
 def _records(records: str) -> Iterator[tuple[int, str]]:
     for directory, below, names in os.walk(records):
-        below[:] = [x for x in below if not x.startswith(".")]
+        deep = os.path.relpath(directory, records).count("/") > _DEPTH
+        below[:] = [] if deep else [x for x in below if not x.startswith(".")]
         for name in names:
             with contextlib.suppress(OSError, Refused):
                 full = os.path.join(directory, name)

@@ -47,6 +47,11 @@ def good(name: str, detail: str) -> Finding:
     return Finding(name, True, detail)
 
 
-def bad(name: str, error: Misconfigured) -> Finding:
-    """Return a finding that `error` is wrong."""
-    return Finding(name, False, error.problem, error.remedy)
+def bad(name: str, problem: str, remedy: str = "") -> Finding:
+    """Return a finding that something is wrong, and what to do about it."""
+    return Finding(name, False, problem, remedy)
+
+
+def bad_because(name: str, error: Misconfigured) -> Finding:
+    """Return the finding that `error` describes."""
+    return bad(name, error.problem, error.remedy)

@@ -3,7 +3,7 @@
 import os
 
 from ..errors import Misconfigured
-from .processes import run
+from .programs import run
 
 
 def require_systemd() -> None:

@@ -52,7 +52,7 @@ def nginx_site(
         socket=_check_path("--socket", socket, _PLAIN_PATH),
         log_dir=_check_path("--log-dir", log_dir, _PLAIN_PATH).rstrip("/"),
         internal_prefix=internal_prefix,
-        api_token_max=ecb.TOKEN_MAX,
+        ecb_token_max=ecb.TOKEN_MAX,
         jwe_token_max=jwe.TOKEN_MAX,
         cache_time=cache_time,
         cache_seconds=_seconds(cache_time) if cache_time else 0,

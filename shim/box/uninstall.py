@@ -2,11 +2,10 @@
 
 import contextlib
 import os
-import shutil
 
-from . import default_site, files, manifest
+from . import default_site, files, key_files, manifest
+from .forget import remove_unused_cache
 from .layout import (
-    CACHE_DIR,
     DIRECTORY,
     MANIFEST,
     NGINX_UNIT,
@@ -15,14 +14,12 @@ from .layout import (
     UNIT_FILES,
 )
 from .nginx import nginx_config
-from .nginx_config import cache_directory
 from .preflight import require_box
 from .results import Action, Step
-from .settings import key_files
 from .systemd import systemctl
 
 
-def uninstall(*, purge: bool) -> list[Step]:
+def uninstall_box(*, purge: bool) -> list[Step]:
     """Stop and remove what install set up.
 
     An edited file is kept as a backup. Records, keys and edited settings stay; `purge`
@@ -34,6 +31,8 @@ def uninstall(*, purge: bool) -> list[Step]:
     leftovers = _leftovers(digests, purge)
     if not units and not leftovers and not os.path.lexists(SITE):
         return []
+    # nginx must be able to reload, or it would go on with a site that is gone
+    nginx_config()
     steps = []
     # the site before the endpoint, so that nginx never asks an endpoint that is gone
     if os.path.lexists(SITE):
@@ -48,11 +47,11 @@ def uninstall(*, purge: bool) -> list[Step]:
     for path in leftovers:
         os.unlink(path)
         steps.append(Step(Action.REMOVED, path))
-    if cache_directory(nginx_config()[0]) is None:
-        shutil.rmtree(CACHE_DIR, ignore_errors=True)
+    remove_unused_cache()
     with contextlib.suppress(OSError):
         os.rmdir(DIRECTORY)
-    return steps + [Step(Action.KEPT, path) for path in key_files().values()]
+    kept = [*key_files.existing().values(), SETTINGS]
+    return steps + [Step(Action.KEPT, x) for x in kept if os.path.lexists(x)]
 
 
 def _remove(path: str, digests: dict[str, str]) -> Step:
@@ -73,7 +72,7 @@ def _leftovers(digests: dict[str, str], purge: bool) -> list[str]:
     ):
         paths.append(SETTINGS)
     if purge:
-        paths += key_files().values()
+        paths += key_files.existing().values()
     if os.path.lexists(MANIFEST):
         paths.append(MANIFEST)
     return paths

@@ -12,7 +12,7 @@ from . import box, keys, links, render
 def main(args: list[str] | None = None) -> None:
     """Run the command. An error is one line on stderr and exit status 1 (2 for usage)."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        # characters that the terminal's character set lacks are read and shown escaped
+        # escape characters that the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -20,8 +20,10 @@ def main(args: list[str] | None = None) -> None:
     except (Misconfigured, Refused) as error:
         click.echo(f"record-shim: {error}", err=True)
     except OSError as error:
-        # such as a full disk behind a redirection
-        click.echo(f"record-shim: output: {error.strerror}", err=True)
+        # without a file name it is the output, such as a full disk behind a redirection
+        click.echo(
+            f"record-shim: {error.filename or 'output'}: {error.strerror}", err=True
+        )
     else:
         return
     sys.exit(1)
@@ -30,10 +32,10 @@ def main(args: list[str] | None = None) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="record-shim", message="%(version)s")
 def commands() -> None:
-    """Opens encrypted links to call recordings; nginx serves the files.
+    """Serve call recordings through encrypted links.
 
     \b
-    Example: record-shim open LINK
+    Example: record-shim check
     """
 
 

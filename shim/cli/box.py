@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 import click
 
-from ..box import forget as forgetting
-from ..box import install as installation
-from ..box import uninstall as uninstallation
 from ..box.check import check_box
-from ..box.layout import KEY_FILES
+from ..box.forget import forget_links
+from ..box.install import Options, install_box
 from ..box.results import Action, Finding, Step
+from ..box.uninstall import uninstall_box
 from .options import (
     cache_option,
     cache_time_of,
@@ -51,23 +50,19 @@ def install(
     """Set up this box, or bring it up to date. Requires root.
 
     Writes a key, the systemd units and the nginx site, starts them, and ends with
-    record-shim check. When run again, it changes only what differs. It never changes a
-    file that was edited.
+    record-shim check. When run again, it changes only what differs. It does not
+    change edited files unless you add --force.
 
     \b
     Example: record-shim install --records /srv/records --server-name storage.example.com
     """
-    options = installation.Options(
-        records, server_name, listen, cache_time_of(cache, cache_time)
-    )
-    steps = installation.install(options, dry_run=dry_run, force=force)
+    options = Options(records, server_name, listen, cache_time_of(cache, cache_time))
+    steps = install_box(options, dry_run=dry_run, force=force)
     if not as_json:
         _print_steps(steps, dry_run)
-    findings = [] if dry_run else check_box()
+    findings = [] if dry_run else _report(check_box(), as_json)
     if as_json:
         _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
-    else:
-        _print_findings(findings)
     _exit(findings)
 
 
@@ -84,7 +79,7 @@ def uninstall(purge: bool, as_json: bool) -> None:
     \b
     Example: record-shim uninstall
     """
-    steps = uninstallation.uninstall(purge=purge)
+    steps = uninstall_box(purge=purge)
     if as_json:
         _print_json(steps=_json_steps(steps))
         return
@@ -96,18 +91,18 @@ def uninstall(purge: bool, as_json: bool) -> None:
 
 @click.command()
 def forget() -> None:
-    """Empty nginx's cache of opened links (install --cache). Requires root.
+    """Empty nginx's cache of opened tokens (install --cache). Requires root.
 
     Run it after you remove a key or delete a record.
 
     \b
     Example: record-shim forget
     """
-    forgotten = forgetting.forget()
+    forgotten = forget_links()
     if forgotten is None:
-        click.echo("nothing to forget: nginx does not remember links (install --cache)")
+        click.echo("the cache is not in use (install --cache)")
     else:
-        click.echo(f"links forgotten: {forgotten}")
+        click.echo(f"removed from the cache: {forgotten} tokens")
 
 
 @click.command()
@@ -121,34 +116,39 @@ def forget() -> None:
 )
 @json_option
 def check(path: str | None, url: str | None, as_json: bool) -> None:
-    """Find out what keeps links from opening. Requires root.
+    """Diagnose why links do not work. Requires root.
 
-    Ends with real downloads. The exit status is 0 if everything is sound, 1 if anything is
-    wrong.
+    The last check downloads a small record through nginx. The exit status is 0 if
+    everything is sound, 1 if anything is wrong.
 
     \b
     Example: record-shim check --path /300/a.mp3
     """
     if path is not None and url is not None:
         raise click.UsageError("--path and --url both name a record: use one")
-    findings = check_box(path, None if url is None else link_or_stdin(url))
+    findings = _report(
+        check_box(path, None if url is None else link_or_stdin(url)), as_json
+    )
     if as_json:
         sound = all(x.ok for x in findings)
         _print_json(sound=sound, findings=_json_findings(findings))
-    else:
-        _print_findings(findings)
     _exit(findings)
+
+
+def _report(found: Iterable[Finding], as_json: bool) -> list[Finding]:
+    """Return the findings; unless they are for JSON, print each as soon as it is found."""
+    findings = []
+    for finding in found:
+        findings.append(finding)
+        if not as_json:
+            remedy = f"; {finding.remedy}" if finding.remedy else ""
+            click.echo(f"{'✓' if finding.ok else '✗'} {finding.detail}{remedy}")
+    return findings
 
 
 def _exit(findings: Iterable[Finding]) -> None:
     if not all(x.ok for x in findings):
         sys.exit(1)
-
-
-def _print_findings(findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        remedy = f"; {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{'✓' if finding.ok else '✗'} {finding.detail}{remedy}")
 
 
 def _print_steps(steps: list[Step], dry_run: bool) -> None:
@@ -161,10 +161,14 @@ def _print_steps(steps: list[Step], dry_run: bool) -> None:
             click.echo(f"{step.path}: a new key would be created")
         elif step.action is Action.MOVED:
             click.echo(f"{step.path}: would be moved to {step.detail}")
+        elif step.action is Action.BACKED_UP:
+            click.echo(f"{step.path}: edited, so it would be kept as {step.detail}")
     if dry_run:
         click.echo("nothing was changed (--dry-run)")
-    elif all(step.action is Action.KEPT for step in steps):
+    elif not steps:
         click.echo("nothing to change")
+    elif all(step.action is Action.KEPT for step in steps):
+        click.echo("nothing was changed")
 
 
 def _worded(step: Step) -> str:
@@ -172,13 +176,13 @@ def _worded(step: Step) -> str:
         what = "created with a new key; give it to the PBX, or replace it with the PBX's key"
     elif step.action is Action.BACKED_UP:
         what = f"edited, so it was kept as {step.detail}"
-    elif step.action is Action.KEPT and step.path in KEY_FILES.values():
-        what = "kept; uninstall --purge removes it"
-    elif step.action is Action.KEPT:
+    elif step.action is Action.KEPT and step.detail:
         what = "edited, so it was not changed; --force replaces it and keeps a backup"
+    elif step.action is Action.KEPT:
+        what = "kept; uninstall --purge removes it"
     elif step.action is Action.MOVED:
         what = (
-            f"moved to {step.detail}, because it answers under every name and logs whole"
+            f"moved to {step.detail}, because it answers for every host name and logs whole"
             " links"
         )
     else:

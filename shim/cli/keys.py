@@ -17,7 +17,7 @@ from ..tokens.keys import new_key
     help="Insert the key at the top of an existing key file and keep the old keys.",
 )
 def keygen(output: str | None, rotated: str | None) -> None:
-    """Make a key: 32 random bytes as 64 hex digits.
+    """Generate a key and print it as 64 hex digits.
 
     \b
     Example: record-shim keygen --output /etc/record-shim/jwe-key

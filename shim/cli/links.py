@@ -9,7 +9,7 @@ from datetime import datetime
 import click
 
 from ..box import layout
-from ..box.settings import box_environ
+from ..box.settings_file import box_environ
 from ..errors import Misconfigured
 from ..tokens import ecb, is_jwe, jwe, opener, token_of
 from ..tokens.claims import TIME_MAX, Claims, check_times, utc
@@ -32,10 +32,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     " time, such as 2027-01-31T18:00:00Z.",
 )
 @click.option(
-    "--filename", metavar="NAME", help="The name of the download (with --expires)."
+    "--filename", metavar="NAME", help="The name under which browsers save the record."
 )
 @click.option(
-    "--inline", is_flag=True, help="Play instead of download (with --expires)."
+    "--inline",
+    is_flag=True,
+    help="Let browsers play the record instead of downloading it.",
 )
 @click.option(
     "--base-url", metavar="URL", help="Print a link instead of the token alone."

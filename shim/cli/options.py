@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from ..box.layout import DIRECTORY
 from ..box.templates import CACHE_TIME
 from ..tokens.keys import ECB, JWE
 
@@ -11,8 +12,8 @@ key_file_option = click.option(
     "--key-file",
     metavar="FILE",
     help=(
-        f"The key file. By default the one named by {ECB} or, for a JWE link, {JWE}; on a"
-        " storage box, its own."
+        f"The key file. The default is {ECB} or, for JWE links, {JWE}; on a storage box,"
+        f" the file in {DIRECTORY}."
     ),
 )
 listen_option = click.option(
@@ -23,17 +24,19 @@ listen_option = click.option(
     help="Where nginx listens. Without ADDR, on all IPv4 and IPv6 addresses.",
 )
 cache_option = click.option(
-    "--cache", is_flag=True, help="Use the cached form: nginx remembers opened tokens."
+    "--cache",
+    is_flag=True,
+    help="Use the cached form: nginx keeps opened tokens in memory.",
 )
 cache_time_option = click.option(
     "--cache-time",
     metavar="TIME",
-    help=f"How long nginx remembers them, such as 90s, {CACHE_TIME} (the default) or 1h.",
+    help=f"How long nginx keeps them, such as 90s, {CACHE_TIME} (the default) or 1h.",
 )
 
 
 def cache_time_of(cache: bool, cache_time: str | None) -> str | None:
-    """Return how long nginx remembers tokens, None in the plain form."""
+    """Return how long nginx keeps opened tokens, None in the plain form."""
     if cache_time is not None and not cache:
         raise click.UsageError("--cache-time requires --cache")
     return cache_time or CACHE_TIME if cache else None

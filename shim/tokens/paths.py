@@ -1,7 +1,6 @@
-"""Which paths may be served, and how nginx is told about them."""
+"""Which paths may be served, and which records they name."""
 
 import re
-from urllib.parse import quote
 
 from ..errors import Reason, Refused
 
@@ -9,7 +8,6 @@ PATH_MAX = 4095  # bytes: Linux's 4096 includes the final NUL
 NAME_MAX = 255  # bytes
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NOT_IN_QUOTED_STRING = re.compile(r'[^ -~]|["\\%]')
 
 
 def check_path(raw: bytes) -> str:
@@ -48,38 +46,6 @@ def record_name(path: str, path_prefix: str = "") -> str:
     if segments[: len(prefix)] != prefix or len(segments) == len(prefix):
         raise Refused(Reason.OUTSIDE_PREFIX)
     return "/".join(segments[len(prefix) :])
-
-
-def accel_redirect(record: str, internal_prefix: str) -> str:
-    """Return the X-Accel-Redirect value for `record`.
-
-    nginx percent-decodes the value once, so every byte outside RFC 3986's unreserved set
-    is quoted.
-    """
-    return internal_prefix + quote(record)
-
-
-def plain_record(record: str) -> str:
-    """Return `record` between slashes, its UTF-8 bytes as a WSGI header (PEP 3333).
-
-    It ends with a slash because a header value cannot end with a blank, and a file name
-    can.
-    """
-    return f"/{record}/".encode().decode("latin-1")
-
-
-def content_disposition(name: str, disposition: str) -> str:
-    """Return the Content-Disposition value that gives a file the name `name`.
-
-    `filename` is ASCII without quotes, backslashes and percent signs, because browsers
-    disagree about them. If that changes the name, `filename*` (RFC 8187) carries the
-    original. Source: RFC 6266, section 4 and appendix D.
-    """
-    plain = _NOT_IN_QUOTED_STRING.sub("_", name)
-    options = {"filename": f'"{plain}"'}
-    if plain != name:
-        options["filename*"] = "UTF-8''" + quote(name, safe="")
-    return "; ".join([disposition, *(f"{key}={text}" for key, text in options.items())])
 
 
 def _segments(path: str) -> list[str]:

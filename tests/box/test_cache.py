@@ -34,7 +34,7 @@ def test_a_withdrawn_key_and_a_deleted_record_are_forgotten(box: Box) -> None:
     assert [box.status(old), box.status(gone)] == ["200", "200"]
     box.run("systemctl restart record-shim; rm /srv/records/300/gone.mp3")
     assert box.status(old) == "200", "it was not remembered"
-    assert box.run(f"{SHIM} forget").startswith("links forgotten: ")
+    assert box.run(f"{SHIM} forget").startswith("removed from the cache: ")
     assert [box.status(old), box.status(gone)] == ["404", "404"]
     assert box.status(box.link()) == "200"
 
@@ -55,7 +55,18 @@ def test_the_cache_is_readable_by_nginx_only(box: Box) -> None:
 
 def test_forget_without_a_cache(box: Box) -> None:
     assert "nginx.service: reloaded" in box.run(INSTALL)
-    assert "nothing to forget" in box.run(f"{SHIM} forget")
+    assert "the cache is not in use" in box.run(f"{SHIM} forget")
     assert box.status(box.link()) == "200"
     box.run(f"{SHIM} uninstall")
     assert box.ran(f"ls {CACHE}").returncode != 0
+
+
+def test_a_removed_key_stays_removed_when_the_cache_comes_back(box: Box) -> None:
+    old = box.link()
+    assert box.status(old) == "200"
+    box.run(INSTALL)
+    box.run(f"{SHIM} keygen --rotate {KEY}; sed -i 2d {KEY}")
+    box.run("systemctl restart record-shim")
+    assert box.status(old) == "404"
+    box.run(f"{INSTALL} --cache")
+    assert box.status(old) == "404"

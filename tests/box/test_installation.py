@@ -20,7 +20,7 @@ SERVICE = "/etc/systemd/system/record-shim.service"
 
 def test_the_readmes_second_command_ends_with_every_line_good(bare: Box) -> None:
     output = bare.run(readme_commands()[1])
-    findings = output.splitlines()[-11:]
+    findings = output.splitlines()[-12:]
     assert all(x.startswith("✓ ") for x in findings), output
     assert findings[-1].startswith("✓ download: ")
     assert bare.status(bare.link()) == "200"
@@ -261,6 +261,22 @@ def test_uninstall_removes_what_install_created(bare: Box) -> None:
     assert bare.run("ls /srv/records/300").count("\n") == 2
 
 
+def test_uninstall_does_all_or_nothing(box: Box) -> None:
+    other = "/etc/nginx/conf.d/other.conf"
+    box.run(f"echo 'nonsense;' >{other}")
+    try:
+        before = box.etc()
+        assert 'unknown directive "nonsense"' in box.fails(f"{SHIM} uninstall")
+        assert box.etc() == before
+    finally:
+        box.run(f"rm {other}")
+    box.run(
+        f"echo SHIM_DISPOSITION=inline >>/etc/record-shim/settings; {SHIM} uninstall"
+    )
+    assert box.run("ls /etc/record-shim") == "key\nsettings"
+    box.run(f"{SHIM} uninstall --purge")
+
+
 def test_an_upgrade(box: Box) -> None:
     token = box.link()
     version = box.run(f"{SHIM} --version")
@@ -278,7 +294,7 @@ FAULTS = {
     "another key": (
         f"cp -p {KEY} /root/key; {SHIM} keygen >{KEY}",
         f"cp -p /root/key {KEY}",
-        "✗ record-shim.service: started with other key files",
+        "✗ record-shim.service: the key files have changed since it started",
     ),
     "a broken key": (
         f"cp -p {KEY} /root/key; echo secret >{KEY}",
@@ -347,7 +363,22 @@ FAULTS = {
     "settings that the service does not know": (
         "echo SHIM_DISPOSITION=inline >>/etc/record-shim/settings",
         "sed -i '$d' /etc/record-shim/settings",
-        "✗ record-shim.service: started with other settings",
+        "✗ record-shim.service: /etc/record-shim/settings has changed since it started",
+    ),
+    "a wrong setting": (
+        "echo SHIM_DISPOSITION=no >>/etc/record-shim/settings",
+        "sed -i '$d' /etc/record-shim/settings",
+        "✗ /etc/record-shim/settings: SHIM_DISPOSITION 'no': unknown value",
+    ),
+    "a key file that leads nowhere": (
+        "ln -s /nonexistent /etc/record-shim/jwe-key",
+        "rm /etc/record-shim/jwe-key",
+        "✗ key file /etc/record-shim/jwe-key: No such file or directory",
+    ),
+    "the socket file missing": (
+        "mv /run/record-shim/record-shim.sock /run/record-shim/gone",
+        "mv /run/record-shim/gone /run/record-shim/record-shim.sock",
+        "run systemctl restart record-shim.socket record-shim.service",
     ),
     "the socket closed": (
         "chmod 600 /run/record-shim/record-shim.sock",
@@ -381,13 +412,14 @@ def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
     report = box.run(f"echo '<{url}>' | {SHIM} check --url -")
     assert "✓ download: link to" in report
     for option, message in {
-        "--path /300/nothing.mp3": "cannot read it: No such file",
+        "--path /300/nothing.mp3": "nothing.mp3' does not exist; check the path",
         "--path /999/nothing.mp3": "directory '/srv/records/999' does not exist",
         "--path /300/../x.mp3": "segment that starts with a dot",
         f"--url https://{HOST}/files/{box.link()}": "more than one slash",
         "--url 'http://[x/y'": "not a URL",
         f"--url http://other/{box.link()}": "leads to other, but the site is",
-        f"--url https://{HOST}/{'A' * 64}": "probably made with another key",
+        f"--url https://{HOST}/{'A' * 64}": "another key; see wrong_key in docs/",
+        "--path /300": "is a directory; name a record",
     }.items():
         report = box.ran(f"{SHIM} check {option}")
         assert report.returncode == 1
@@ -408,7 +440,7 @@ def test_json_for_scripts(bare: Box) -> None:
     report = json.loads(bare.run(f"{SHIM} check --json"))
     assert report == {"sound": True, "findings": installed["findings"]}
     assert [x["name"] for x in report["findings"]] == [
-        *("keys", "key-file", "unit", "unit", "unit", "service"),
+        *("keys", "key-file", "settings", "unit", "unit", "unit", "service"),
         *("site", "socket", "prefix", "record", "download"),
     ]
     assert all(x["ok"] and not x["remedy"] for x in report["findings"])
@@ -429,7 +461,14 @@ def test_json_for_scripts(bare: Box) -> None:
             " journalctl -u nginx.service -n 20 says why it stopped",
         }
     ]
-    bare.run(f"echo '# the operator was here' >>{SITE}")
+    bare.run(f"chmod 640 {SITE}; echo '# the operator was here' >>{SITE}")
+    forced = json.loads(bare.run(f"{INSTALL} --force --dry-run --json"))
+    assert {"action": "backed-up", "path": SITE, "detail": f"{SITE}.bak"} in forced[
+        "steps"
+    ]
+    bare.run(f"{INSTALL} --force")
+    assert bare.run(f"stat -c %a {SITE} {SITE}.bak").split() == ["640", "640"]
+    bare.run(f"rm {SITE}.bak; echo '# the operator is back' >>{SITE}")
     removed = json.loads(bare.run(f"{SHIM} uninstall --json"))
     assert {"action": "kept", "path": KEY, "detail": ""} in removed["steps"]
     backup = {"action": "backed-up", "path": SITE, "detail": f"{SITE}.bak"}

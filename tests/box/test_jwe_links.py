@@ -59,7 +59,7 @@ def test_one_key_for_both_formats_is_refused(both: Box) -> None:
     report = both.ran(f"{SHIM} check")
     assert report.returncode == 1
     assert message in report.stdout
-    assert "started with other key files than there are now" in report.stdout
+    assert "the key files have changed since it started" in report.stdout
     before = both.etc()
     assert message in both.fails(INSTALL)
     assert both.etc() == before

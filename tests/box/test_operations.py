@@ -206,7 +206,7 @@ def test_the_cached_form(fresh: Box) -> None:
     install, forget = sections("docs/operations.md")["The cached form"]
     assert "✓ download: ECB link to" in fresh.run(install)
     assert fresh.status(fresh.link()) == "200"
-    assert "links forgotten: " in fresh.run(forget)
+    assert "removed from the cache: " in fresh.run(forget)
     assert fresh.status(fresh.link()) == "200"
 
 

@@ -1,15 +1,10 @@
-"""The settings file and the key files of this box."""
+"""The settings file of this box, and what a command takes from it."""
 
 import os
 import shlex
 
 from ..errors import Misconfigured
-from . import layout
-
-
-def key_files() -> dict[str, str]:
-    """Return the key files that exist, by the setting that would name them."""
-    return {x: path for x, path in layout.KEY_FILES.items() if os.path.lexists(path)}
+from . import key_files, layout
 
 
 def box_environ() -> dict[str, str]:
@@ -18,7 +13,8 @@ def box_environ() -> dict[str, str]:
     Key files that the caller cannot read are left out. On another machine the result is
     empty. Raises Misconfigured.
     """
-    readable = {x: y for x, y in key_files().items() if os.access(y, os.R_OK)}
+    existing = key_files.existing()
+    readable = {x: y for x, y in existing.items() if os.access(y, os.R_OK)}
     return {**readable, **read_settings()}
 
 
@@ -34,6 +30,12 @@ def read_settings() -> dict[str, str]:
         split = [shlex.split(x)[0].partition("=") for x in lines]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Misconfigured(f"{layout.SETTINGS}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Misconfigured(
+            f"{layout.SETTINGS}: not UTF-8", "correct the file"
+        ) from None
+    except ValueError as error:
         raise Misconfigured(f"{layout.SETTINGS}: {error}", "correct the file") from None
     return {name: value for name, _, value in split if name.startswith("SHIM_")}
