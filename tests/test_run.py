@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.checkout import CHECKOUT
+from support.waiting import wait_for
 
 RUN = CHECKOUT / "run"
 
@@ -104,6 +105,7 @@ markers = needs(program)
 import covered
 import pytest
 from support.checkout import CHECKOUT
+from support.waiting import wait_for
 
 
 def test_one():
@@ -117,11 +119,35 @@ def test_two():
 }
 
 
+HANGING_TEST = """\
+import pathlib
+import time
+
+import pytest
+
+
+@pytest.fixture
+def started():
+    file = pathlib.Path("started")
+    file.touch()
+    yield
+    file.unlink()
+
+
+def test_it(started):
+    time.sleep(600)
+"""
+
+
+def environ(project: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{CHECKOUT / 'tests'}"}
+
+
 def pytest_in(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", *args],
         cwd=project,
-        env=os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{CHECKOUT / 'tests'}"},
+        env=environ(project),
         check=False,
         capture_output=True,
         text=True,
@@ -170,6 +196,17 @@ def test_the_whole_suite_is_judged_by_its_coverage(
     assert whole.stderr == ""
     # two runs at once would write to the same file
     assert not (project / ".coverage").exists()
+
+
+def test_fixtures_are_torn_down_when_it_is_terminated(project: Path) -> None:
+    (project / "tests/test_it.py").write_text(HANGING_TEST)
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest"], cwd=project, env=environ(project)
+    ) as suite:
+        wait_for((project / "started").exists)
+        suite.terminate()
+    assert suite.returncode == pytest.ExitCode.INTERRUPTED
+    assert not (project / "started").exists()
 
 
 def test_a_missing_program_fails_its_test(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ DOCS = CHECKOUT / "docs"
 
 
 def main() -> None:
+    # like Ctrl-C, so that everything that was started is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     seconds = SECONDS if rounds >= ROUNDS else SECONDS_OF_A_TRIAL
     contents = {size: secrets.token_bytes(n) for size, n in peers.SIZES.items()}

@@ -8,6 +8,7 @@ selected tests need to FILE, one a line, and runs nothing: `./run test` installs
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Like Ctrl-C, so that fixtures stop what they have started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.option.list_needs:
         config.option.collectonly = True
 
