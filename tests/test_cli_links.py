@@ -49,7 +49,7 @@ def shown(run: Run, *args: str) -> dict[str, str]:
     return {"path": path} | dict(line.split(": ", 1) for line in lines)
 
 
-def test_a_jwe_link_and_what_is_in_it(run: Run, jwe_key_file: Path) -> None:
+def test_a_jwe_link_and_its_claims(run: Run, jwe_key_file: Path) -> None:
     key = ("--key-file", str(jwe_key_file))
     url = ("--base-url", "https://storage.example.com/x/")
     link = jwe_link(run, "--expires=2099-12-31T23:59:59+01:00", *key, *url)
@@ -165,7 +165,7 @@ def test_a_format_without_a_key(
     assert_one_line(run("open", token), "there is no key for JWE links")
 
 
-def test_the_boxs_own_keys_are_used_without_being_named(
+def test_the_boxs_key_files_are_the_default(
     run: Run, key_file: Path, jwe_key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"SHIM_KEY_FILE": str(key_file), "SHIM_JWE_KEY_FILE": str(jwe_key_file)}

@@ -73,7 +73,7 @@ def settings(tmp_path: Path, key_file: Path, *args: str, **environ: str) -> dict
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def test_what_is_set_and_what_overrides_it(tmp_path: Path, key_file: Path) -> None:
+def test_settings_and_what_overrides_them(tmp_path: Path, key_file: Path) -> None:
     shown = settings(tmp_path, key_file)
     assert shown["workers"] == str(gunicorn_conf.workers)
     assert shown["preload_app"] == "True"

@@ -62,7 +62,7 @@ def test_the_first_key_seals_and_all_open() -> None:
         open_token(token)
 
 
-def test_the_longest_token_opens_and_one_that_is_longer_does_not() -> None:
+def test_the_longest_token_opens_and_a_longer_one_does_not() -> None:
     assert open_token(jwe.seal(Claims(LONG, exp=1), (KEY,))).path == LONG
     quotes = "/".join(['"' * 255] * 16)
     with refuses(Reason.TOKEN_TOO_LONG):
@@ -83,7 +83,7 @@ def test_the_longest_token_opens_and_one_that_is_longer_does_not() -> None:
         b' { "enc" : "A256GCM", "alg":"\\u0064ir"}\n',
     ],
 )
-def test_headers_that_mean_the_same(header: object) -> None:
+def test_equivalent_headers(header: object) -> None:
     assert open_token(encrypt(GOOD, header=header)).path == GOOD["path"]
 
 
@@ -271,7 +271,7 @@ def test_every_swap_of_parts_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", ["{}=", "{}.", ".{}", " {}", "{}\n", "{}.x"])
-def test_one_way_to_write_a_token(change: str) -> None:
+def test_only_one_spelling_of_a_token_opens(change: str) -> None:
     assert_refused([change.format(encrypt(GOOD))])
 
 

@@ -174,7 +174,7 @@ def test_an_unreadable_recording_is_a_404_too(stack: Stack, target_of: Targets) 
     closed.parent.chmod(0o700)
 
 
-def test_what_cannot_be_a_token_does_not_wake_the_endpoint(
+def test_an_impossible_token_does_not_reach_the_endpoint(
     stack: Stack, target_of: Targets
 ) -> None:
     before = stack.log("endpoint.log")

@@ -77,7 +77,9 @@ def archive(repository: Path, commit: str, tree: Path) -> Path:
     return tree
 
 
-def test_a_tarball_knows_its_commit(repository: Path, tmp_path: Path) -> None:
+def test_the_version_of_a_tarball_names_its_commit(
+    repository: Path, tmp_path: Path
+) -> None:
     if "$Format" not in (CHECKOUT / ARCHIVAL).read_text():
         # This suite runs in such a tarball, whose hash git has filled in already.
         assert version(CHECKOUT).startswith(f"{FALLBACK}+g")
@@ -93,7 +95,7 @@ def test_a_tarball_knows_its_commit(repository: Path, tmp_path: Path) -> None:
     assert version(archive(repository, "HEAD", tmp_path / "tagged")) == "7.1.0"
 
 
-def test_a_tree_that_git_knows_nothing_of_builds(repository: Path) -> None:
+def test_a_tree_without_git_builds(repository: Path) -> None:
     shutil.rmtree(repository / ".git")
     if "$Format" not in (repository / ARCHIVAL).read_text():
         (repository / ARCHIVAL).unlink()

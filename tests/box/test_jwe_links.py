@@ -18,7 +18,7 @@ def both(machine: Box) -> Iterator[Box]:
     machine.run(f"{SHIM} uninstall --purge")
 
 
-def test_a_key_file_is_all_that_it_takes(both: Box) -> None:
+def test_a_key_file_enables_its_format(both: Box) -> None:
     report = both.run(f"{SHIM} check")
     assert "✓ keys: 1 for ECB links, 1 for JWE links" in report
     assert f"✓ key file {JWE_KEY}: private" in report
@@ -111,7 +111,7 @@ def test_a_link_for_two_seconds(both: Box, cache: str) -> None:
         assert token not in both.run(log)
 
 
-def test_uninstall_keeps_both_keys_unless_told_otherwise(both: Box) -> None:
+def test_uninstall_without_purge_keeps_both_keys(both: Box) -> None:
     output = both.run(f"{SHIM} uninstall")
     assert f"{KEY}: kept" in output
     assert f"{JWE_KEY}: kept" in output

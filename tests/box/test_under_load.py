@@ -16,7 +16,7 @@ def memory(box: Box) -> int:
     )
 
 
-def test_nothing_is_lost_while_it_changes(box: Box) -> None:
+def test_no_download_fails_during_changes(box: Box) -> None:
     # the first key makes these links and stays the last
     tokens = [box.link(), box.link().rstrip("=") + "?x"]
     changes = {
@@ -111,7 +111,7 @@ def test_a_full_log_disk_stops_no_download(box: Box) -> None:
         box.run(f"umount -l {log}; systemctl reload nginx")
 
 
-def test_records_that_go_and_come_back(box: Box) -> None:
+def test_records_are_unmounted_and_mounted_again(box: Box) -> None:
     token = box.link()
     assert box.status(token) == "200"
     box.run("umount -l /srv/records")
