@@ -36,6 +36,19 @@ EXPLANATION = f"""
 - **0.1.0** runs with its own nginx site and its own number of gunicorn workers.
 - CPU times are in seconds per 1,000 requests.
 """
+MISSED = """
+### Missed targets
+
+Profiles of 0.2.0 on the machine above:
+
+- **Cold links.** nginx's thread pool costs more than the second worker per core gains. nginx uses 0.13 s of CPU per
+  1,000 cold links, and without `aio threads` 0.09 s: 6,300 links per second instead of 5,300. In `perf record` of an
+  nginx worker, 40 % of the samples are switches between threads and wake-ups (`finish_task_switch`,
+  `_raw_spin_unlock_irqrestore`). This is the price for a slow disk that delays nobody.
+- In `py-spy record` of a gunicorn worker, 40 % of the time is gunicorn's own work on the request, 22 % Flask and
+  Werkzeug, 21 % waiting for nginx to close the connection (`close_graceful`), and 11 % record-shim.
+- **Hot links and 10 MB** miss by 0.01, which is less than the difference between two runs.
+"""
 HEADER = """\
 | server | requests/s | MB/s | median ms | 99 % ms | nginx CPU | Python CPU |
 | --- | --: | --: | --: | --: | --: | --: |"""
@@ -48,7 +61,7 @@ def report(results: Results, peers: list[Peer], rounds: int, seconds: float) -> 
     )
     lines = ["## Targets", "", "| what | target | measured |", "| --- | --- | --- |"]
     lines += [f"| {x.what} | {x.target} | {x.measured} |" for x in figures(results)]
-    lines.append(EXPLANATION)
+    lines += [EXPLANATION + MISSED]
     for size, number in SIZES.items():
         lines += [f"## Records of {size}", "", HEADER]
         lines += [
