@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import stat
 from typing import NamedTuple
 
 from ..errors import Misconfigured
 from ..tokens.keys import ECB, load_keyrings, new_key
 from ..tokens.settings import load_settings
 from . import default_site, files, key_files, manifest, preflight
+from .changes import back_up, write
 from .forget import remove_unused_cache
 from .layout import (
     DIRECTORY,
@@ -142,7 +142,7 @@ def _carry_out(plan: Plan) -> list[Step]:
         written = {x: manifest.sha256(text) for x, text in plan.contents.items()}
         recorded = manifest.text_of(plan.digests | written)
         if recorded != files.read(MANIFEST):
-            _write(MANIFEST, recorded, undo)
+            write(MANIFEST, recorded, undo)
         undo.pop_all()
     return steps
 
@@ -153,12 +153,12 @@ def _write_files(plan: Plan, undo: contextlib.ExitStack) -> list[Step]:
         os.mkdir(DIRECTORY, 0o755)
         undo.callback(os.rmdir, DIRECTORY)
     if not key_files.existing():
-        _write(_FRESH_KEY, new_key(), undo, 0o600)
+        write(_FRESH_KEY, new_key(), undo, 0o600)
         steps.append(Step(Action.CREATED, _FRESH_KEY))
     for path, text in plan.contents.items():
         if path in plan.edited:
-            steps.append(Step(Action.BACKED_UP, path, _back_up(path, undo)))
-        _write(path, text, undo)
+            steps.append(Step(Action.BACKED_UP, path, back_up(path, undo)))
+        write(path, text, undo)
         steps.append(Step(Action.WRITTEN, path))
     if default_site.is_untouched():
         default_site.move_away()
@@ -217,42 +217,3 @@ def _check_site() -> Site:
             " another --server-name or --listen",
         )
     return site
-
-
-def _back_up(path: str, undo: contextlib.ExitStack) -> str:
-    """Copy the file under another name, with its mode and owner; return the name."""
-    backup, status = files.free_name(path), os.stat(path)
-    _replace(backup, files.read(path) or "", status)
-    undo.callback(os.unlink, backup)
-    return backup
-
-
-def _write(path: str, text: str, undo: contextlib.ExitStack, mode: int = 0o644) -> None:
-    """Replace the file atomically; `undo` restores or removes it.
-
-    An existing file keeps its mode and owner. Raises Misconfigured.
-    """
-    old = files.read(path)
-    if old is None:
-        _replace(path, text, mode)
-        undo.callback(os.unlink, path)
-    else:
-        status = os.stat(path)
-        _replace(path, text, status)
-        undo.callback(_replace, path, old, status)
-
-
-def _replace(path: str, text: str, like: os.stat_result | int) -> None:
-    """Replace the file, with mode and owner `like` another one, or with a mode."""
-    data = text.encode("utf-8", "surrogateescape")
-    try:
-        # left behind by a process that was killed
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{path}.new")
-        if isinstance(like, int):
-            files.replace(path, data, like)
-        else:
-            mode = stat.S_IMODE(like.st_mode)
-            files.replace(path, data, mode, like.st_uid, like.st_gid)
-    except OSError as error:
-        raise Misconfigured(f"{error.filename or path}: {error.strerror}") from None
