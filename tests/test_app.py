@@ -183,3 +183,12 @@ def test_a_prefix_with_which_no_jwe_link_can_be_made(
 def test_tokens_do_not_load_flask() -> None:
     loaded = "import shim.tokens, sys; sys.exit('flask' in sys.modules)"
     subprocess.run([sys.executable, "-c", loaded], check=True)
+
+
+def test_an_endpoint_that_does_not_open_its_own_links_does_not_start(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIM_KEY_FILE", str(key_file))
+    monkeypatch.setattr("shim.app.record_name", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="does not open its own links"):
+        create_app()
