@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     """What install is going to change."""
 
     contents: dict[str, str]  # of files that are missing or out of date
-    edited: frozenset[str]  # which of them the operator has edited
+    edited: list[str]  # which of them the operator has edited
     kept: list[Step]  # edited files that stay
     digests: dict[str, str]  # of files that are up to date
 
@@ -90,7 +90,7 @@ def _wanted_files(options: Options) -> dict[str, str]:
 def _plan(wanted: dict[str, str], force: bool) -> Plan:
     digests = manifest.recorded()
     contents: dict[str, str] = {}
-    edited: set[str] = set()
+    edited: list[str] = []
     kept: list[Step] = []
     for path, text in wanted.items():
         current = files.read(path)
@@ -102,11 +102,11 @@ def _plan(wanted: dict[str, str], force: bool) -> Plan:
                 difference = files.difference(path, current, text)
                 kept.append(Step(Action.KEPT, path, difference))
                 continue
-            edited.add(path)
+            edited.append(path)
         contents[path] = text
     if not os.path.lexists(SETTINGS):
         contents[SETTINGS] = _SETTINGS_TEXT
-    return Plan(contents, frozenset(edited), kept, digests)
+    return Plan(contents, edited, kept, digests)
 
 
 def _would_do(plan: Plan) -> list[Step]:

@@ -1,4 +1,4 @@
-"""What install, uninstall and check report: small values that the command line words."""
+"""What install, uninstall and check report. The command line puts it into words."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of check's report; `remedy` says what to do where `ok` is false."""
+    """One line of check's report. `remedy` says what to do if `ok` is false."""
 
     name: str
     ok: bool
@@ -43,12 +43,12 @@ class Finding(NamedTuple):
 
 
 def good(name: str, detail: str) -> Finding:
-    """Return a finding that nothing is wrong."""
+    """Return the finding of a check that passed."""
     return Finding(name, True, detail)
 
 
 def bad(name: str, problem: str, remedy: str = "") -> Finding:
-    """Return a finding that something is wrong, and what to do about it."""
+    """Return the finding of a check that failed, with what to do about it."""
     return Finding(name, False, problem, remedy)
 
 

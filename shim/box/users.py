@@ -1,4 +1,4 @@
-"""Who runs a command: root, who acts as nginx's user where it matters."""
+"""Running as root, and temporarily as another user."""
 
 import contextlib
 import os
