@@ -19,6 +19,10 @@ class Action(Enum):
     ENABLED = "enabled"
     STARTED = "started"
     RELOADED = "reloaded"
+    RESTARTED = "restarted"
+    # an option
+    CHANGED = "changed"
+    ROLLED_BACK = "rolled-back"
 
 
 class Step(NamedTuple):
@@ -34,7 +38,10 @@ class Step(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of check's report. `remedy` says what to do if `ok` is false."""
+    """One line of check's report. `remedy` says what to do if `ok` is false.
+
+    A finding that is ok but has a remedy is a warning.
+    """
 
     name: str
     ok: bool
@@ -45,6 +52,11 @@ class Finding(NamedTuple):
 def good(name: str, detail: str) -> Finding:
     """Return the finding of a check that passed."""
     return Finding(name, True, detail)
+
+
+def warning(name: str, problem: str, remedy: str) -> Finding:
+    """Return the finding of a check that passed, about something that may go wrong."""
+    return Finding(name, True, problem, remedy)
 
 
 def bad(name: str, problem: str, remedy: str = "") -> Finding:

@@ -142,7 +142,8 @@ def _report(found: Iterable[Finding], as_json: bool) -> list[Finding]:
         findings.append(finding)
         if not as_json:
             remedy = f"; {finding.remedy}" if finding.remedy else ""
-            click.echo(f"{'✓' if finding.ok else '✗'} {finding.detail}{remedy}")
+            mark = "✗" if not finding.ok else "!" if finding.remedy else "✓"
+            click.echo(f"{mark} {finding.detail}{remedy}")
     return findings
 
 

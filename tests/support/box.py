@@ -18,7 +18,8 @@ from .waiting import wait_for
 CLIENTS = Path(__file__).with_name("clients")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "record-shim"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,nginx,python3-venv,curl,iproute2,logrotate,openssl"
+    "systemd,systemd-sysv,dbus,nginx,python3-venv,curl,iproute2,logrotate,openssl,"
+    "ca-certificates,faketime,strace"
 )
 # debootstrap knows no virtual packages, and this one needs some
 LATER_PACKAGES = "python3-certbot-nginx"
