@@ -26,6 +26,19 @@ def nginx_command() -> str:
     return command
 
 
+def nginx_version() -> tuple[int, int, int]:
+    """Return the version of nginx; raises Misconfigured when it is not installed."""
+    # nginx version: nginx/1.26.3 (Ubuntu)
+    printed = run(nginx_command(), "-v").stderr
+    version = re.search(r"/([0-9]+)\.([0-9]+)\.([0-9]+)", printed)
+    if version is None:
+        raise Misconfigured(
+            f"nginx -v prints no version but {printed.strip()!r}",
+            "install Debian's nginx",
+        )
+    return int(version[1]), int(version[2]), int(version[3])
+
+
 def nginx_config() -> tuple[Directive, str]:
     """Return the configuration that nginx would load now, and nginx's warnings.
 

@@ -33,6 +33,8 @@ class Site(NamedTuple):
     socket: str
     internal_prefix: str
     records: str
+    certificate: str | None
+    certificate_key: str | None
 
 
 def parse(text: str) -> Directive:
@@ -58,7 +60,10 @@ def parse(text: str) -> Directive:
 
 
 def find_site(config: Directive) -> Site | None:
-    """Return our site if `config` contains it."""
+    """Return our site if `config` contains it.
+
+    It is the server that passes tokens to the endpoint, not the one that redirects to it.
+    """
     upstream = next(
         (x for x in config.find("upstream") if x.words[1:] == ["record-shim"]), None
     )
@@ -78,10 +83,12 @@ def find_site(config: Directive) -> Site | None:
             address=address,
             port=port,
             tls=tls,
-            server_name=next((x.words[1] for x in server.find("server_name")), "_"),
+            server_name=_value(server, "server_name") or "_",
             socket=next(upstream.find("server")).words[1].removeprefix("unix:"),
             internal_prefix=internal[0].words[-1],
             records=records[0].rstrip("/"),
+            certificate=_value(server, "ssl_certificate"),
+            certificate_key=_value(server, "ssl_certificate_key"),
         )
     return None
 
@@ -106,6 +113,10 @@ def worker_user(config: Directive) -> str:
 def listens_on(config: Directive, port: int) -> bool:
     """Return whether a server in `config` listens on the TCP port `port`."""
     return any(_parsed(x)[1] == port for x in config.find("listen"))
+
+
+def _value(server: Directive, name: str) -> str | None:
+    return next((x.words[1] for x in server.find(name)), None)
 
 
 def _listen(server: Directive) -> tuple[str, int, bool]:

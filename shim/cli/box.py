@@ -40,7 +40,7 @@ json_option = click.option(
 def install(
     records: str,
     server_name: str,
-    listen: str,
+    listen: str | None,
     cache: bool,
     cache_time: str | None,
     dry_run: bool,
@@ -56,7 +56,9 @@ def install(
     \b
     Example: record-shim install --records /srv/records --server-name storage.example.com
     """
-    options = Options(records, server_name, listen, cache_time_of(cache, cache_time))
+    options = Options(
+        records, server_name, listen or "80", cache_time_of(cache, cache_time)
+    )
     steps = install_box(options, dry_run=dry_run, force=force)
     if not as_json:
         _print_steps(steps, dry_run)
