@@ -62,7 +62,7 @@ def install(
     steps = install_box(options, dry_run=dry_run, force=force)
     if not as_json:
         _print_steps(steps, dry_run)
-    findings = [] if dry_run else _report(check_box(), as_json)
+    findings = [] if dry_run else _report(check_box(may_be_empty=True), as_json)
     if as_json:
         _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
     _exit(findings)
