@@ -85,7 +85,7 @@ def check_box(
     door = yield from _check_way(config, site, url, endpoint.nginx_runs, finding)
     if endpoint.runs:
         reached = partial(check_socket, site, user)
-        yield _finding("socket", f"socket {site.socket}", reached)
+        yield _finding("socket", _unread(f"socket {site.socket}"), reached)
     if endpoint.settings is None:
         return
     yield _check_prefix(site, endpoint.settings)
@@ -102,17 +102,20 @@ def check_box(
     if door is None or not endpoint.runs:
         return
     for kind, token in _tokens(record.path, url, endpoint.keyrings).items():
+        late = _unanswered(f"download: {kind}", _DOWNLOAD_SECONDS)
         download = partial(check_download, door, kind, token, record, user)
-        yield _finding("download", f"download: {kind}", download, _DOWNLOAD_SECONDS)
+        yield _finding("download", late, download, _DOWNLOAD_SECONDS)
 
 
 def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
     """Check keys, settings and units; return None when systemd does not answer."""
-    keyrings, finding = _result("keys", "the key files", load_keys)
+    keyrings, finding = _result("keys", _unread("key files"), load_keys)
     yield finding
     for file in key_files.existing().values():
-        yield _finding("key-file", f"key file {file}", partial(check_key_file, file))
-    settings, finding = _result("settings", layout.SETTINGS, load_box_settings)
+        yield _finding(
+            "key-file", _unread(f"key file {file}"), partial(check_key_file, file)
+        )
+    settings, finding = _result("settings", _unread(layout.SETTINGS), load_box_settings)
     yield finding
     runs = True
     try:
@@ -122,7 +125,7 @@ def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
             yield finding
         nginx_runs = finding.ok
         if is_active(layout.SERVICE_UNIT):
-            yield _finding("service", layout.SERVICE_UNIT, check_current)
+            yield _finding("service", _unread(layout.SERVICE_UNIT), check_current)
     except Misconfigured as error:
         yield bad_because("unit", error)
         return None
@@ -140,7 +143,7 @@ def _check_way(
     if url is not None:
         try:
             door, finding = within(
-                _SECONDS, partial(door_of, url, site), _late("--url: nginx", _SECONDS)
+                _SECONDS, partial(door_of, url, site), _unanswered("--url: nginx")
             )
         except Misconfigured as error:
             finding = bad_because("link", error)
@@ -150,18 +153,18 @@ def _check_way(
     who = None
     if nginx_runs:
         answered = partial(check_site, config, site, door, valid)
-        who, valid = _result("site", "nginx", answered)
+        who, valid = _result("site", _unanswered("nginx"), answered)
     yield valid
     passable = passable and valid.ok
     if who and valid.ok and door.listen.tls:
         verified = partial(check_certificate, site, door.listen, door.host)
-        yield _finding("certificate", "certificate: nginx", verified)
+        yield _finding("certificate", _unanswered("certificate: nginx"), verified)
     if stopped := check_stopped(who):
         yield stopped
         passable = False
     if directory := cache_directory(config):
         used = partial(check_cache, directory, worker_user(config))
-        finding = _finding("cache", f"cache {directory}", used)
+        finding = _finding("cache", _unread(f"cache {directory}"), used)
         yield finding
         passable = passable and finding.ok
     return door if passable else None
@@ -175,8 +178,8 @@ def _find_record(
         if url is not None:
             path = _path_of(url, keyrings)
         search = partial(find_record, site.records, user, path_prefix, path)
-        what = f"records directory {site.records!r}"
-        record = within(_SECONDS, search, _late(what, _SECONDS))
+        late = _unread(f"records directory {site.records!r}")
+        record = within(_SECONDS, search, late)
     except Refused as refused:
         option = "--path" if url is None else "--url"
         remedy = f"see {refused.reason.code} in docs/operations.md"
@@ -249,27 +252,38 @@ def _tokens(path: str, url: str | None, keyrings: Keyrings) -> dict[str, str]:
 
 
 def _finding(
-    name: str, what: str, check: Callable[[], Finding], seconds: float = _SECONDS
+    name: str,
+    late: Misconfigured,
+    check: Callable[[], Finding],
+    seconds: int = _SECONDS,
 ) -> Finding:
-    """Return what `check` finds within `seconds`."""
+    """Return what `check` finds within `seconds`, otherwise that it is `late`."""
     try:
-        return within(seconds, check, _late(what, seconds))
+        return within(seconds, check, late)
     except Misconfigured as error:
         return bad_because(name, error)
 
 
 def _result(
-    name: str, what: str, check: Callable[[], tuple[T | None, Finding]]
+    name: str, late: Misconfigured, check: Callable[[], tuple[T | None, Finding]]
 ) -> tuple[T | None, Finding]:
-    """Return what `check` finds within _SECONDS, with its result."""
+    """Return what `check` finds within _SECONDS and its result."""
     try:
-        return within(_SECONDS, check, _late(what, _SECONDS))
+        return within(_SECONDS, check, late)
     except Misconfigured as error:
         return None, bad_because(name, error)
 
 
-def _late(what: str, seconds: float) -> Misconfigured:
+def _unread(what: str) -> Misconfigured:
     return Misconfigured(
-        f"{what}: no answer within {seconds:.0f} s",
-        "check whether its disk or network file system works (findmnt shows which it is)",
+        f"{what}: no answer within {_SECONDS} s",
+        "check its disk or network file system, which findmnt shows",
+    )
+
+
+def _unanswered(what: str, seconds: int = _SECONDS) -> Misconfigured:
+    return Misconfigured(
+        f"{what}: no answer within {seconds} s",
+        f"run systemctl restart {layout.NGINX_UNIT}; if that changes nothing, check the"
+        " disk of the records",
     )

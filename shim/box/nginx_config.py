@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from .templates import canonical_name
+
 # nginx's own grammar: strings, comments, punctuation, words
 _LEXEME = re.compile(r""" "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | \#[^\n]* | [{};]
     | (?:\\.|\$\{|[^\s{};"'\\])(?:\\.|\$\{[^}]*\}|[^\s{};\\])* """, re.VERBOSE)  # fmt: skip
@@ -157,8 +159,8 @@ def has_name(site: Site, host: str) -> bool:
 
     A regular expression allows for all. Source: ngx_http_core_module, "server_name".
     """
-    host = host.lower().removesuffix(".")
-    for name in (x.lower().removesuffix(".") for x in site.server_names):
+    host = canonical_name(host)
+    for name in map(canonical_name, site.server_names):
         wildcard = name.startswith(".") and f".{host}".endswith(name)
         if name in ("_", host) or name.startswith("~") or wildcard:
             return True
@@ -172,6 +174,7 @@ def rivals(config: Directive, site: Site) -> list[str]:
 
     These are the servers with its name or, if there are none, those on its ports.
     """
+    names = set(map(canonical_name, site.server_names))
     others = [
         x for x in config.find("server") if x.block and x.file not in ("", site.file)
     ]
@@ -179,7 +182,7 @@ def rivals(config: Directive, site: Site) -> list[str]:
         x.file
         for x in others
         for y in x.find("server_name")
-        if site.server_name in (z.lower().removesuffix(".") for z in y.words[1:])
+        if names & set(map(canonical_name, y.words[1:]))
     ]
     ports = {x.port for x in site.listens}
     listening = [x.file for x in others if ports & {y.port for y in _listens(x)}]

@@ -11,6 +11,7 @@ from . import layout
 from .nginx import Answering, answering, asked
 from .nginx_config import Directive, Listen, Site, has_name, rivals
 from .results import Finding, bad, good, warning
+from .templates import canonical_name
 from .users import acting_as
 
 _RELOAD = f"run systemctl reload {layout.NGINX_UNIT}"
@@ -25,7 +26,7 @@ class Door(NamedTuple):
 
 def own_door(site: Site) -> Door:
     """Return where the links of the site enter, as far as nginx's configuration says."""
-    return Door(site.server_name.lower().removesuffix("."), site.listens[0])
+    return Door(canonical_name(site.server_name), site.listens[0])
 
 
 def door_of(url: str, site: Site) -> tuple[Door, Finding | None]:
@@ -46,7 +47,7 @@ def door_of(url: str, site: Site) -> tuple[Door, Finding | None]:
             " serves https://HOST/TOKEN",
             "look for a directory in the base URL, or for base64 instead of base64url",
         )
-    host = host.removesuffix(".")
+    host = canonical_name(host)
     if not has_name(site, host):
         raise Misconfigured(
             f"--url: this link leads to {host}, but the site is {site.server_name}",
