@@ -46,7 +46,7 @@ class _Candidate(NamedTuple):
     """A record that may prove that links work; the best one is the greatest."""
 
     is_file: bool  # not a symbolic link
-    is_long: bool
+    size: int  # up to LEAST_BYTES
     is_settled: bool
     modified: float
     name: str  # below the records directory
@@ -127,7 +127,7 @@ def _compared(
     """
     served, deadline = 0, time.monotonic() + _DOWNLOAD_SECONDS
     while served < _DOWNLOAD_BYTES and time.monotonic() < deadline:
-        block = answer.read1(1 << 16)
+        block = answer.read1(min(1 << 16, _DOWNLOAD_BYTES - served))
         if not block:
             return served, True
         if block != file.read(len(block)):
@@ -210,9 +210,9 @@ def _candidates(records: str) -> Iterator[_Candidate]:
                     status = status if is_file else entry.stat()
                     if stat.S_ISREG(status.st_mode):
                         age = now - status.st_mtime
-                        is_long = status.st_size >= LEAST_BYTES
+                        size = min(status.st_size, LEAST_BYTES)
                         is_settled = not 0 <= age < _SETTLED_SECONDS
                         yield _Candidate(
-                            is_file, is_long, is_settled, status.st_mtime, name
+                            is_file, size, is_settled, status.st_mtime, name
                         )
         directories += [path for _, path in sorted(below)]

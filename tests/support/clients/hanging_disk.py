@@ -1,4 +1,4 @@
-"""Mounts a FUSE file system on its argument that never answers, until it is killed.
+"""Mounts a FUSE file system on its argument that never answers, until it is killed; prints its process id.
 
 The kernel starts it (FUSE_INIT). Each later request is read, so not even SIGKILL ends a
 process that waits for it, as with a network file system whose server is gone.
@@ -22,6 +22,8 @@ while True:
     if opcode == INIT:
         major, minor, readahead, _ = struct.unpack_from("<IIII", request, 40)
         # fuse_init_out
-        answer = struct.pack("<IIIIHHIIHH28x", 7, 31, readahead, 0, 8, 6, 1 << 16, 1, 16, 0)
+        answer = struct.pack(
+            "<IIIIHHIIHH28x", 7, 31, readahead, 0, 8, 6, 1 << 16, 1, 16, 0
+        )
         os.write(device, struct.pack("<IiQ", 16 + len(answer), 0, unique) + answer)
-        print("mounted", flush=True)
+        print(os.getpid(), flush=True)
