@@ -306,7 +306,7 @@ def test_a_records_directory_that_does_not_answer(box: Box) -> None:
     box.run("[ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229")
     with box.python("hanging_disk.py", "/srv/records") as disk:
         assert disk.stdout
-        pid = disk.stdout.readline().decode()
+        pid = int(disk.stdout.readline())
         try:
             report = box.ran(f"{CHECK} | cat").stdout
         finally:
