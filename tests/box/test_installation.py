@@ -300,7 +300,61 @@ def test_uninstall_removes_what_install_created(bare: Box) -> None:
     assert bare.run("ls /srv/records/300").count("\n") == 2
 
 
+def test_uninstall_leaves_no_socket_and_says_what_logs_links(bare: Box) -> None:
+    """B28, B31: the default site logs whole links; the socket file is gone."""
+    bare.run(INSTALL)
+    output = bare.run(f"{SHIM} uninstall")
+    default = "/etc/nginx/sites-enabled/default"
+    assert f"{default}: restored; it logs whole links that still arrive" in output
+    assert bare.run("ls -d /run/record-shim* || true") == "/run/record-shim.lock"
+    assert bare.run("ls -d /var/lib/record-shim || true") == ""
+
+
+def test_purge_asks_on_a_terminal(box: Box) -> None:
+    """B28: without a yes, the keys stay."""
+    before = box.etc()
+    asked = box.run(
+        f"script -qec '{SHIM} uninstall --purge' /dev/null <<<n || true; ls {KEY}"
+    )
+    assert "Delete all keys? No link will ever open again [y/N]" in asked
+    assert box.etc() == before
+    box.run(f"script -qec '{SHIM} uninstall --purge' /dev/null <<<y")
+    assert box.run(f"ls {KEY} || true") == ""
+
+
+def test_uninstall_without_nginx(box: Box) -> None:
+    """B19: nginx may have been removed before."""
+    box.run("systemctl stop nginx")
+    try:
+        box.run(
+            "unshare -m sh -c 'mount --bind /dev/null /usr/sbin/nginx;"
+            f" exec {SHIM} uninstall --purge'"
+        )
+        assert box.run("find /etc -name '*record*shim*'") == ""
+        assert box.run("systemctl is-active record-shim.socket || true") == "inactive"
+    finally:
+        box.run("systemctl start nginx")
+
+
+def test_the_operators_nginx_lines_are_kept(bare: Box) -> None:
+    bare.run(f"{INSTALL}; echo 'deny 192.0.2.1;' >/etc/record-shim/nginx.d/deny.conf")
+    assert "deny.conf" in bare.run(f"{INSTALL} --force >/dev/null; nginx -T -q")
+    assert "nginx.d: kept" in bare.run(f"{SHIM} uninstall --purge")
+    assert bare.run("ls -R /etc/record-shim; rm -r /etc/record-shim").endswith(
+        "/etc/record-shim/nginx.d:\ndeny.conf"
+    )
+
+
+def test_a_site_that_is_a_link_stays_one(bare: Box) -> None:
+    bare.run(f"ln -s /root/site.conf {SITE}; {INSTALL}")
+    assert bare.run(f"readlink {SITE}") == "/root/site.conf"
+    assert bare.run(INSTALL).startswith("nothing to change\n")
+    bare.run(f"{SHIM} uninstall; rm /root/site.conf")
+    assert bare.run(f"ls {SITE}* || true") == ""
+
+
 def test_uninstall_does_all_or_nothing(box: Box) -> None:
+    """B19: a broken nginx is named before anything changes."""
     other = "/etc/nginx/conf.d/other.conf"
     box.run(f"echo 'nonsense;' >{other}")
     try:
@@ -317,15 +371,19 @@ def test_uninstall_does_all_or_nothing(box: Box) -> None:
 
 
 def test_an_upgrade(box: Box) -> None:
+    """B3: install restarts the service with the new version."""
     token = box.link()
     version = box.run(f"{SHIM} --version")
     pip = "/opt/record-shim/bin/pip install -q --no-index --no-deps"
     box.run(f"{pip} /wheels/other/record_shim-*.whl")
-    box.run(f"{INSTALL}; systemctl restart record-shim")
+    pid = box.main_pid()
+    assert "record-shim.service: restarted" in box.run(f"{SHIM} install")
+    assert box.main_pid() != pid
     assert box.run(f"{SHIM} --version") == OTHER_VERSION
     assert box.status(token) == "200"
-    box.run(f"{pip} /wheels/record_shim-*.whl; systemctl restart record-shim")
+    box.run(f"{pip} /wheels/record_shim-*.whl; {SHIM} install")
     assert box.run(f"{SHIM} --version") == version
+    assert box.run(f"{SHIM} install").startswith("nothing to change\n")
 
 
 # what is broken, how it is mended, what check says

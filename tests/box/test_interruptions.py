@@ -127,9 +127,13 @@ def recovers(box: Box, scenario: Scenario, turn: int) -> str:
     "scenario", [ON_A_NEW_BOX, WITH_OTHER_OPTIONS], ids=["new box", "other options"]
 )
 def test_install_is_killed_anywhere(machine: Box, scenario: Scenario) -> None:
-    """B5, B6: the next command rolls back what a killed install did, and goes on."""
+    """B5, B6: the next command rolls back what a killed install did, and goes on.
+
+    The two Debians share the points.
+    """
     machine.run(scenario.prepare)
-    points = list(kill_points(machine, scenario.install))
+    half = int(machine.run(". /etc/os-release; echo $VERSION_ID")) % 2
+    points = list(kill_points(machine, scenario.install))[half::2]
     machine.run(scenario.after_again)
     before = state(machine)
     interrupted = 0
@@ -145,7 +149,7 @@ def test_install_is_killed_anywhere(machine: Box, scenario: Scenario) -> None:
             assert "an earlier install was interrupted" in output, (call, number)
         assert state(machine) == before, (call, number)
     print(f"killed at {len(points)} points, rolled back {interrupted} times")
-    assert interrupted > 40
+    assert interrupted > 25
 
 
 def test_the_journal_is_on_the_disk_before_anything_changes(bare: Box) -> None:
@@ -234,10 +238,8 @@ def test_two_at_once(bare: Box) -> None:
 def test_uninstall_is_killed_anywhere(bare: Box) -> None:
     """An uninstall is rolled back, too."""
     bare.run(INSTALL)
-    before = state(bare)
     points = list(kill_points(bare, f"{SHIM} uninstall"))
     bare.run(INSTALL)
-    # the settings are a file of the operator's by now
     before = state(bare)
     for call, number in points:
         inject = f"-e trace={call} -e inject={call}:signal=KILL:when={number}"
