@@ -59,6 +59,8 @@ def test_the_site_is_found_among_others() -> None:
         not_found="No recording here: the link is wrong, or the recording is gone.\n",
         unavailable=("The recordings are temporarily unavailable. Please try again.\n"),
         file="/etc/nginx/nginx.conf",
+        listen="80",
+        cache_time=None,
     )
     assert worker_user(config) == "www-data"
     assert listens_on(config, 8080)
@@ -159,17 +161,19 @@ def printed(**files: str) -> Directive:
     )
 
 
-def test_included_files_are_in_their_places() -> None:
-    config = printed(a="server { include conf.d/lines/*; listen 81; }", b="gzip on;")
-    [http] = config.block
-    assert [x.words[0] for x in http.block] == ["server", "gzip", "types"]
+def test_what_files_include() -> None:
     # in a pattern, * does not match a slash
     config = parse(
-        "# configuration file /n/nginx.conf:\ninclude /n/*.d/*.conf;\n"
-        "# configuration file /n/a.d/b.conf:\ngzip on;\n"
+        "# configuration file /n/nginx.conf:\ninclude *.d/*.conf;\n"
+        "# configuration file /n/a.d/b.conf:\nserver { include /n/c; }\n"
         "# configuration file /n/a.d/b/c.conf:\ngzip off;\n"
+        "# configuration file /n/c:\ngzip on;\n"
     )
-    assert config.block == [Directive(["gzip", "on"], [], "/n/a.d/b.conf")]
+    gzip = Directive(["gzip", "on"], [], "/n/c")
+    inner = Directive(["include", "/n/c"], [gzip], "/n/a.d/b.conf")
+    server = Directive(["server"], [inner], "/n/a.d/b.conf")
+    include = Directive(["include", "*.d/*.conf"], [server], "/n/nginx.conf")
+    assert config.block == [include]
 
 
 @pytest.mark.parametrize("where", ["server", "http", "another server"])

@@ -10,7 +10,7 @@ from ..tokens import ecb, jwe, opener, token_of
 from ..tokens.claims import Claims, check_times
 from ..tokens.keys import Keyrings
 from ..tokens.settings import Settings
-from . import key_files, layout
+from . import interrupted, key_files, layout
 from .bounded import within
 from .certificate_check import check_certificate
 from .clock_check import check_clock, check_clock_against
@@ -29,6 +29,7 @@ from .service_checks import (
 )
 from .site_checks import (
     Door,
+    cache_status,
     check_cache,
     check_site,
     check_stopped,
@@ -73,16 +74,22 @@ def check_box(
     request, because that would start it.
     """
     require_box()
+    yield from interrupted.findings()
     endpoint = yield from _check_endpoint()
-    yield check_clock()
+    clock = check_clock()
+    yield clock
     if endpoint is None:
         return
+    # nginx -T would repair it
+    cache_before = cache_status()
     config, site, finding = _find_site()
     if config is None or site is None:
         yield finding
         return
     user = worker_user(config)
     door = yield from _check_way(config, site, url, endpoint.nginx_runs, finding)
+    if directory := cache_directory(config):
+        yield check_cache(directory, cache_before)
     if endpoint.runs:
         reached = partial(check_socket, site, user)
         yield _finding("socket", _unread(f"socket {site.socket}"), reached)
@@ -97,8 +104,9 @@ def check_box(
     yield finding
     if record is None:
         return
-    if late := check_clock_against(record.file, record.modified):
-        yield late
+    wrong_clock = check_clock_against(record.file, record.modified)
+    if clock.ok and wrong_clock:
+        yield wrong_clock
     if door is None or not endpoint.runs:
         return
     for kind, token in _tokens(record.path, url, endpoint.keyrings).items():
@@ -162,11 +170,6 @@ def _check_way(
     if stopped := check_stopped(who):
         yield stopped
         passable = False
-    if directory := cache_directory(config):
-        used = partial(check_cache, directory, worker_user(config))
-        finding = _finding("cache", _unread(f"cache {directory}"), used)
-        yield finding
-        passable = passable and finding.ok
     return door if passable else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from ..errors import Misconfigured
-from .layout import NGINX_UNIT
+from .layout import NGINX_UNIT, STOPPED
 from .nginx_config import Directive, Listen, Site, parse
 from .programs import run, wait_until
 from .systemd import systemctl, unit_property
@@ -77,14 +77,16 @@ def reload_nginx() -> None:
 
 def wait_for_site(site: Site) -> None:
     """Wait until nginx answers as our site does; raises Misconfigured."""
+    wait_until(lambda: answers(site), _failed("nginx does not serve the site"))
 
-    def answers() -> bool:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            listen = site.listens[0]
-            return answering(site, listen, site.server_name) is not Answering.OTHER
-        return False
 
-    wait_until(answers, _failed("nginx does not serve the site"))
+def answers(site: Site) -> bool:
+    """Return whether nginx answers as our site does, or as it does while it is stopped."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        who = answering(site, site.listens[0], site.server_name)
+        stopped = os.path.lexists(STOPPED)
+        return who is Answering.SITE or (who is Answering.STOPPED_SITE and stopped)
+    return False
 
 
 def answering(site: Site, listen: Listen, host: str) -> Answering:

@@ -59,12 +59,14 @@ class Site(NamedTuple):
     not_found: str | None
     unavailable: str | None
     file: str
+    listen: str  # as the option --listen has it
+    cache_time: str | None
 
 
 def parse(text: str) -> Directive:
     """Return the parsed configuration `text`, which `nginx -T` has printed.
 
-    The directives of an included file are in the place of the include directive.
+    The directives of included files are in the block of the include directive.
     """
     before, *rest = _FILE.split(text)
     names, contents = rest[::2], rest[1::2]
@@ -79,15 +81,15 @@ def _with_included(
 ) -> list[Directive]:
     whole = []
     for directive in block:
-        if directive.words[0] != "include":
-            inner = _with_included(directive.block, files, directory)
-            whole.append(directive._replace(block=inner))
-            continue
-        # relative to nginx.conf; in glob(3), unlike fnmatch, * does not match a slash
-        pattern = os.path.join(directory, directive.words[1])
-        for name, included in files.items():
-            if name.count("/") == pattern.count("/") and fnmatchcase(name, pattern):
-                whole += _with_included(included, files, directory)
+        inner = directive.block
+        if directive.words[0] == "include":
+            # relative to nginx.conf; in glob(3), unlike fnmatch, * matches no slash
+            pattern = os.path.join(directory, directive.words[1])
+            for name, content in files.items():
+                if name.count("/") == pattern.count("/") and fnmatchcase(name, pattern):
+                    inner = inner + content
+        inner = _with_included(inner, files, directory)
+        whole.append(directive._replace(block=inner))
     return whole
 
 
@@ -150,6 +152,8 @@ def find_site(config: Directive) -> Site | None:
             not_found=_text(server, "404"),
             unavailable=_text(server, "503"),
             file=server.file,
+            listen=_listen_option(server),
+            cache_time=_cache_time(server),
         )
     return None
 
@@ -189,6 +193,22 @@ def rivals(config: Directive, site: Site) -> list[str]:
     return sorted(set(named or listening))
 
 
+def includes(config: Directive, path: str) -> bool:
+    """Return whether the http block reads the file at `path` if there is one."""
+    patterns = [
+        os.path.join("/etc/nginx", x.words[1])
+        for http in config.find("http")
+        for x in http.block
+        if x.words[0] == "include"
+    ]
+    # as glob(3) does, a pattern for names does not match directories
+    directory, name = os.path.split(path)
+    return any(
+        os.path.dirname(x) == directory and fnmatchcase(name, os.path.basename(x))
+        for x in patterns
+    )
+
+
 def cache_directory(config: Directive) -> str | None:
     """Return the directory in which nginx caches opened tokens, if it does."""
     return next(
@@ -211,15 +231,34 @@ def listens_on(config: Directive, port: int) -> bool:
     return any(_parsed(x)[1] == port for x in config.find("listen"))
 
 
+def _listen_option(server: Directive) -> str:
+    # a port alone has a line for IPv4 and one for IPv6
+    return min((x.words[1] for x in server.find("listen")), key=len, default="80")
+
+
+def _cache_time(server: Directive) -> str | None:
+    times = [x.words for x in server.find("proxy_cache_valid")]
+    return next((x[2] for x in times if x[1] == "200"), None)
+
+
 def _value(server: Directive, name: str) -> str | None:
     return next((x.words[1] for x in server.find(name)), None)
 
 
 def _trusts_balancer(server: Directive, config: Directive) -> bool:
-    everywhere = [y for x in config.find("http") for y in x.block]
+    everywhere = [y for x in config.find("http") for y in _directives(x)]
     return any(server.find("set_real_ip_from")) or any(
         x.words[0] == "set_real_ip_from" for x in everywhere
     )
+
+
+def _directives(block: Directive) -> Iterator[Directive]:
+    """Yield the directives in `block`, also included ones, but none of inner blocks."""
+    for directive in block.block:
+        if directive.words[0] == "include":
+            yield from _directives(directive)
+        else:
+            yield directive
 
 
 def _text(server: Directive, status: str) -> str | None:

@@ -12,7 +12,6 @@ from .nginx import Answering, answering, asked
 from .nginx_config import Directive, Listen, Site, has_name, rivals
 from .results import Finding, bad, good, warning
 from .templates import canonical_name
-from .users import acting_as
 
 _RELOAD = f"run systemctl reload {layout.NGINX_UNIT}"
 
@@ -122,15 +121,29 @@ def check_stopped(who: Answering | None) -> Finding | None:
     return None
 
 
-def check_cache(directory: str, user: str) -> Finding:
-    """Check that nginx's user can write to the cache of opened tokens."""
-    with acting_as(user):
-        usable = os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
-    if not os.path.isdir(directory):
-        return bad("cache", f"cache {directory}: no such directory", _RELOAD)
-    if not usable:
-        return bad("cache", f"cache {directory}: {user} cannot write to it", _RELOAD)
-    return good("cache", f"cache {directory}: {user} can write to it")
+def cache_status() -> tuple[int, int] | None:
+    """Return owner and mode of the cache of opened tokens, None if it is missing."""
+    try:
+        status = os.stat(layout.CACHE_DIR)
+    except OSError:
+        return None
+    return status.st_uid, status.st_mode
+
+
+def check_cache(directory: str, before: tuple[int, int] | None) -> Finding:
+    """Check that nginx could use the cache of opened tokens.
+
+    `before` is its cache_status() before nginx tested its configuration: this creates the
+    directory, and gives it to nginx's user (ngx_create_paths).
+    """
+    if directory == layout.CACHE_DIR and before != cache_status():
+        was = "was missing" if before is None else "could not be written to"
+        return bad(
+            "cache",
+            f"cache {directory}: {was}, so links failed; nginx -T has repaired it just now",
+            f"find out what changes it, and run systemctl reload {layout.NGINX_UNIT}",
+        )
+    return good("cache", f"cache {directory}: nginx's user can write to it")
 
 
 def _redirected(host: str, listen: Listen, port: int) -> Finding:
