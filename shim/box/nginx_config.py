@@ -1,7 +1,9 @@
 """nginx's configuration, as `nginx -T` prints it, and our site in it."""
 
+import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import NamedTuple
 
 # nginx's own grammar: strings, comments, punctuation, words
@@ -35,6 +37,8 @@ class Site(NamedTuple):
     records: str
     certificate: str | None
     certificate_key: str | None
+    listen: str  # as the option --listen has it
+    cache_time: str | None
 
 
 def parse(text: str) -> Directive:
@@ -89,8 +93,26 @@ def find_site(config: Directive) -> Site | None:
             records=records[0].rstrip("/"),
             certificate=_value(server, "ssl_certificate"),
             certificate_key=_value(server, "ssl_certificate_key"),
+            listen=_listen_option(server),
+            cache_time=_cache_time(server),
         )
     return None
+
+
+def includes(config: Directive, path: str) -> bool:
+    """Return whether the http block reads the file at `path` if there is one."""
+    patterns = [
+        os.path.join("/etc/nginx", x.words[1])
+        for http in config.find("http")
+        for x in http.block
+        if x.words[0] == "include"
+    ]
+    # as glob(3) does, a pattern for names does not match directories
+    directory, name = os.path.split(path)
+    return any(
+        os.path.dirname(x) == directory and fnmatch(name, os.path.basename(x))
+        for x in patterns
+    )
 
 
 def cache_directory(config: Directive) -> str | None:
@@ -113,6 +135,16 @@ def worker_user(config: Directive) -> str:
 def listens_on(config: Directive, port: int) -> bool:
     """Return whether a server in `config` listens on the TCP port `port`."""
     return any(_parsed(x)[1] == port for x in config.find("listen"))
+
+
+def _listen_option(server: Directive) -> str:
+    # a port alone has a line for IPv4 and one for IPv6
+    return min((x.words[1] for x in server.find("listen")), key=len, default="80")
+
+
+def _cache_time(server: Directive) -> str | None:
+    times = [x.words for x in server.find("proxy_cache_valid")]
+    return next((x[2] for x in times if x[1] == "200"), None)
 
 
 def _value(server: Directive, name: str) -> str | None:

@@ -47,6 +47,12 @@ cache_time_option = click.option(
 )
 
 
+def require_both(certificate: str | None, certificate_key: str | None) -> None:
+    """Raise UsageError when only one of the two is given."""
+    if (certificate is None) != (certificate_key is None):
+        raise click.UsageError("--certificate and --certificate-key require each other")
+
+
 def cache_time_of(cache: bool, cache_time: str | None) -> str | None:
     """Return how long nginx keeps opened tokens, None in the plain form."""
     if cache_time is not None and not cache:

@@ -15,6 +15,7 @@ from .options import (
     certificate_key_option,
     certificate_option,
     listen_option,
+    require_both,
 )
 
 
@@ -80,8 +81,7 @@ def nginx(
     \b
     Example: record-shim render nginx --records /srv/records
     """
-    if (certificate is None) != (certificate_key is None):
-        raise click.UsageError("--certificate and --certificate-key require each other")
+    require_both(certificate, certificate_key)
     site = nginx_site(
         records=records,
         listen=listen,
