@@ -31,6 +31,7 @@ INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
 KEY = "/etc/record-shim/key"
 JWE_KEY = "/etc/record-shim/jwe-key"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
+NGINX_D = "/etc/record-shim/nginx.d"
 OTHER_VERSION = "99.0"
 
 
