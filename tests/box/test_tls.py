@@ -23,7 +23,10 @@ def fresh(bare: Box) -> Iterator[Box]:
     """A box that is set up without TLS."""
     bare.run(f"{INSTALL} --no-certificate")
     yield bare
-    bare.run(f"{SHIM} uninstall --purge; rm -f {SITE}.bak* /root/*.pem /root/*.key")
+    bare.run(
+        f"{SHIM} uninstall --purge; rm -f {SITE}.bak* /root/*.pem /root/*.key;"
+        " rm -rf /etc/letsencrypt /var/lib/letsencrypt"
+    )
 
 
 def put_certificate(box: Box, directory: Path, days: int = 90) -> str:
