@@ -49,6 +49,8 @@ def test_the_site_is_found_among_others() -> None:
         records="/srv/call records",
         certificate=None,
         certificate_key=None,
+        listen="80",
+        cache_time=None,
     )
     assert worker_user(config) == "www-data"
     assert listens_on(config, 8080)
