@@ -271,8 +271,8 @@ def _text(server: Directive, status: str) -> str | None:
 
 def _listens(server: Directive) -> tuple[Listen, ...]:
     """Return where the server listens: where it does so with TLS comes first."""
-    listens = list(server.find("listen"))
-    parsed = [Listen(*_parsed(x), "ssl" in x.words) for x in listens]
+    parsed = [Listen(*_parsed(x), "ssl" in x.words) for x in server.find("listen")]
+    # a site that certbot edited may still listen on port 80 as well
     found = sorted((x for x in parsed if x.port), key=lambda x: not x.tls)
     return tuple(found) or (Listen("127.0.0.1", 80, False),)
 
