@@ -81,6 +81,8 @@ def _refused(
     code = error.verify_code
     if code in _WRONG_NAME:
         return f"not valid for {host}", f"use a certificate for {host}"
+    if code == _EXPIRED and served.not_after > time.time():
+        return "the certificate of its issuer has expired", _RENEW
     if code == _EXPIRED:
         return f"expired on {_date(served.not_after)}", _RENEW
     if code == _NOT_YET_VALID:

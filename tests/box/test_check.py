@@ -5,13 +5,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from support.box import HOST, INSTALL, KEY, RECORD, SHIM, SITE, Box
+from support.box import HOST, INSTALL, KEY, NGINX_D, RECORD, SHIM, SITE, Box
 from support.waiting import wait_for
 
 CHECK = f"{SHIM} check"
-NGINX_D = "/etc/record-shim/nginx.d"
 OTHER_SITE = "/etc/nginx/conf.d/another.conf"
 RELOAD = "systemctl reload nginx"
 
@@ -420,3 +420,99 @@ def test_links_that_lead_elsewhere(box: Box) -> None:
         "✓ link: leads to a load balancer; tested here over HTTP on port 80" in report
     )
     assert "✓ download: link to" in report
+
+
+@pytest.fixture
+def tls(bare: Box, tmp_path: Path) -> Iterator[Box]:
+    """A box with a certificate for 90 days."""
+    bare.run(f"{INSTALL} {bare.put_certificate(tmp_path)}")
+    yield bare
+    bare.run(f"{SHIM} uninstall --purge; rm /root/*.pem /root/*.key")
+
+
+def test_the_dates_of_the_certificate(tls: Box) -> None:
+    """B1: check compares the dates as a client does."""
+    about = f"certificate for {HOST}:"
+    for days, message in {
+        "+0": f"✓ {about} expires on 20..-..-.., in 90 days; clients can verify it; ",
+        "+70": f"! {about} expires on 20..-..-.., in 20 days; renew it",
+        "+84": f"✗ {about} expires on 20..-..-.., in 6 days; renew it",
+        "+91": f"✗ {about} expired on 20..-..-..; renew it",
+        "-2": f"✗ {about} not valid before 20..-..-..; run date",
+    }.items():
+        report = found(tls, "certificate", f"faketime -f {days}d {CHECK}")
+        assert re.match(message, report), report
+
+
+def test_the_name_and_the_chain_of_the_certificate(tls: Box, tmp_path: Path) -> None:
+    """B1: a certificate for another name, or of nobody whom clients know."""
+    tls.put_certificate(tmp_path / "other", "other.example")
+    assert found(tls, "certificate") == (
+        "✗ certificate: nginx serves another one than /root/certificate.pem has;"
+        f" run {RELOAD}.service"
+    )
+    tls.run(RELOAD)
+    served = (
+        f"openssl s_client -connect 127.0.0.1:443 -servername {HOST} </dev/null 2>&1"
+    )
+    wait_for(lambda: "other.example" in tls.run(served))
+    assert found(tls, "certificate") == (
+        f"✗ certificate for other.example: not valid for {HOST};"
+        f" use a certificate for {HOST}"
+    )
+    tls.run(
+        "rm /usr/local/share/ca-certificates/tests.crt; update-ca-certificates --fresh"
+    )
+    assert (
+        "clients cannot verify it, because its issuer 'tests' is neither known nor in the"
+        " certificate file; use the file with the whole chain"
+    ) in found(tls, "certificate")
+    tls.run("cd /root; openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 90"
+            f" -addext subjectAltName=DNS:{HOST} -keyout certificate.key"
+            f" -out certificate.pem 2>&1; {RELOAD}")  # fmt: skip
+    wait_for(lambda: "self-signed" in found(tls, "certificate"))
+    assert "a certificate authority, as docs/install.md" in found(tls, "certificate")
+    without = (
+        f"unshare -m sh -c 'mount -t tmpfs none /etc/ssl/certs; exec {CHECK} --json'"
+    )
+    report = json.loads(tls.ran(without).stdout)
+    assert {
+        "name": "certificate",
+        "ok": False,
+        "detail": "certificate: not verified, because this box has no CA certificates",
+        "remedy": "run apt-get install ca-certificates",
+    } in report["findings"]
+
+
+def test_https_links(tls: Box) -> None:
+    """B1: --url is tested as a client would use it."""
+    token = tls.link()
+    report = tls.run(f"{CHECK} --url https://{HOST}/{token}")
+    for start in ("link: leads to", f"certificate for {HOST}", "download: link to"):
+        assert f"✓ {start}" in report
+    exposed = tls.run(f"{CHECK} --url http://{HOST}/{token}")
+    base = f"https://{HOST}"
+    assert (
+        f"! link: redirected to {base}, but sent unencrypted before; correct the base URL"
+        f" in the issuer to {base}\n"
+    ) in exposed
+    assert "✓ download: link to" in exposed
+    for link, message in {
+        f"https://{HOST}:444/": "leads to port 444, but nginx serves the site on 443",
+        f"http://{HOST}:8080/": "127.0.0.1 port 8080: .*Connection refused; run install",
+    }.items():
+        report = tls.ran(f"{CHECK} --url {link}{token}").stdout
+        assert re.search(f"✗ --url: .*{message}", report), report
+        assert "✓ download" not in report
+    logs = tls.run("cat /var/log/nginx/*; journalctl --no-pager --all -b")
+    assert token.rstrip("=") not in logs
+
+
+def test_nothing_on_the_port_of_https(tls: Box) -> None:
+    """B1: the certificate is in the configuration, but nginx has not loaded it."""
+    tls.run(f"cp {SITE} /root/tls.pem; {SHIM} install --no-certificate >/dev/null")
+    tls.run(f"cp /root/tls.pem {SITE}")
+    report = tls.ran(CHECK).stdout
+    assert f"✗ nginx: nothing listens on 127.0.0.1 port 443; run {RELOAD}" in report
+    tls.run(RELOAD)
+    assert "✓ download" in tls.run(CHECK)
