@@ -360,7 +360,7 @@ def test_a_cache_that_was_removed(bare: Box) -> None:
     """B26: every link gets an empty reply then, and no log says why."""
     cache = "/run/record-shim-cache"
     bare.run(f"{INSTALL} --cache")
-    assert found(bare, "cache") == f"✓ cache {cache}: www-data can write to it; "
+    assert found(bare, "cache") == f"✓ cache {cache}: nginx's user can write to it; "
     for harm, problem in {
         f"rm -r {cache}": "was missing",
         f"chown root {cache}": "could not be written to",
