@@ -28,7 +28,7 @@ NGINX_CONF = "/etc/nginx/nginx.conf"
 TESTED = {
     "README.md": ["Install it on a storage box"],
     "docs/install.md": [
-        *("Requirements", "Install", "What install does", "JSON output"),
+        *("Requirements", "Install", "What install does", "Options", "JSON output"),
         *("TLS", "Sites that certbot edited", "Upgrade", "Uninstall"),
     ],
     "docs/settings.md": ["Settings", "gunicorn"],
@@ -88,6 +88,7 @@ def test_installing(bare: Box) -> None:
     assert bare.status(link) == "200"
     before = bare.etc()
     assert "nothing was changed" in bare.run(commands(page, "What install does"))
+    assert "\nrecords = /srv/records\n" in bare.run(commands(page, "Options"))
     report = json.loads(bare.run(commands(page, "JSON output")))
     assert report.keys() == {"steps", "findings"}
     assert report["steps"] == []
