@@ -10,6 +10,9 @@ from typing import NoReturn, TypeVar
 
 from ..errors import Misconfigured
 
+# for what is read from a disk
+SECONDS = 20
+
 T = TypeVar("T")
 
 
@@ -37,9 +40,20 @@ def within(seconds: float, work: Callable[[], T], late: Misconfigured) -> T:
     return answer
 
 
+def unread(what: str) -> Misconfigured:
+    """Return that `what`, which is on a disk, was not read within SECONDS."""
+    return Misconfigured(
+        f"{what}: no answer within {SECONDS} s",
+        "check its disk or network file system, which findmnt shows",
+    )
+
+
 def _do(work: Callable[[], T], writer: int) -> NoReturn:
     """Write the outcome of `work` to `writer`, and end this process."""
-    # whoever reads this command's output must not wait for a child that is late
+    # A child that is late must not keep the lock, nor the pipe to whoever reads this
+    # command's output.
+    os.closerange(3, writer)
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)

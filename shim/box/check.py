@@ -11,7 +11,7 @@ from ..tokens.claims import Claims, check_times
 from ..tokens.keys import Keyrings
 from ..tokens.settings import Settings
 from . import interrupted, key_files, layout
-from .bounded import within
+from .bounded import SECONDS, unread, within
 from .certificate_check import check_certificate
 from .clock_check import check_clock, check_clock_against
 from .nginx import nginx_config
@@ -38,8 +38,6 @@ from .site_checks import (
 )
 from .systemd import is_active
 
-# for one check; the programs that checks run have their own limits
-_SECONDS = 20
 _DOWNLOAD_SECONDS = 60
 
 T = TypeVar("T")
@@ -92,7 +90,7 @@ def check_box(
         yield check_cache(directory, cache_before)
     if endpoint.runs:
         reached = partial(check_socket, site, user)
-        yield _finding("socket", _unread(f"socket {site.socket}"), reached)
+        yield _finding("socket", unread(f"socket {site.socket}"), reached)
     if endpoint.settings is None:
         return
     yield _check_prefix(site, endpoint.settings)
@@ -117,13 +115,13 @@ def check_box(
 
 def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
     """Check keys, settings and units; return None when systemd does not answer."""
-    keyrings, finding = _result("keys", _unread("key files"), load_keys)
+    keyrings, finding = _result("keys", unread("key files"), load_keys)
     yield finding
     for file in key_files.existing().values():
         yield _finding(
-            "key-file", _unread(f"key file {file}"), partial(check_key_file, file)
+            "key-file", unread(f"key file {file}"), partial(check_key_file, file)
         )
-    settings, finding = _result("settings", _unread(layout.SETTINGS), load_box_settings)
+    settings, finding = _result("settings", unread(layout.SETTINGS), load_box_settings)
     yield finding
     runs = True
     try:
@@ -133,7 +131,7 @@ def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
             yield finding
         nginx_runs = finding.ok
         if is_active(layout.SERVICE_UNIT):
-            yield _finding("service", _unread(layout.SERVICE_UNIT), check_current)
+            yield _finding("service", unread(layout.SERVICE_UNIT), check_current)
     except Misconfigured as error:
         yield bad_because("unit", error)
         return None
@@ -151,7 +149,7 @@ def _check_way(
     if url is not None:
         try:
             door, finding = within(
-                _SECONDS, partial(door_of, url, site), _unanswered("--url: nginx")
+                SECONDS, partial(door_of, url, site), _unanswered("--url: nginx")
             )
         except Misconfigured as error:
             finding = bad_because("link", error)
@@ -181,8 +179,8 @@ def _find_record(
         if url is not None:
             path = _path_of(url, keyrings)
         search = partial(find_record, site.records, user, path_prefix, path)
-        late = _unread(f"records directory {site.records!r}")
-        record = within(_SECONDS, search, late)
+        late = unread(f"records directory {site.records!r}")
+        record = within(SECONDS, search, late)
     except Refused as refused:
         option = "--path" if url is None else "--url"
         remedy = f"see {refused.reason.code} in docs/operations.md"
@@ -258,7 +256,7 @@ def _finding(
     name: str,
     late: Misconfigured,
     check: Callable[[], Finding],
-    seconds: int = _SECONDS,
+    seconds: int = SECONDS,
 ) -> Finding:
     """Return what `check` finds within `seconds`, otherwise that it is `late`."""
     try:
@@ -270,21 +268,14 @@ def _finding(
 def _result(
     name: str, late: Misconfigured, check: Callable[[], tuple[T | None, Finding]]
 ) -> tuple[T | None, Finding]:
-    """Return what `check` finds within _SECONDS and its result."""
+    """Return what `check` finds within SECONDS and its result."""
     try:
-        return within(_SECONDS, check, late)
+        return within(SECONDS, check, late)
     except Misconfigured as error:
         return None, bad_because(name, error)
 
 
-def _unread(what: str) -> Misconfigured:
-    return Misconfigured(
-        f"{what}: no answer within {_SECONDS} s",
-        "check its disk or network file system, which findmnt shows",
-    )
-
-
-def _unanswered(what: str, seconds: int = _SECONDS) -> Misconfigured:
+def _unanswered(what: str, seconds: int = SECONDS) -> Misconfigured:
     return Misconfigured(
         f"{what}: no answer within {seconds} s",
         f"run systemctl restart {layout.NGINX_UNIT}; if that changes nothing, check the"

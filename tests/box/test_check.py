@@ -302,13 +302,17 @@ def test_a_big_records_directory_and_a_big_record(box: Box, records: str) -> Non
 
 
 def test_a_records_directory_that_does_not_answer(box: Box) -> None:
-    """A4: check ends, although even SIGKILL does not end a process that reads there."""
+    """A4: check and install end, although SIGKILL does not end whoever reads there."""
     box.run("[ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229")
     with box.python("hanging_disk.py", "/srv/records") as disk:
         assert disk.stdout
         pid = int(disk.stdout.readline())
         try:
             report = box.ran(f"{CHECK} | cat").stdout
+            # twice, because the child that is late must not keep the lock
+            for _ in range(2):
+                error = box.fails(INSTALL)
+                assert "--records '/srv/records': no answer within 20 s; check" in error
         finally:
             box.run(f"kill {pid}; umount -l /srv/records")
     assert "✗ records directory '/srv/records': no answer within 20 s" in report

@@ -18,8 +18,9 @@ SERVICE = "/etc/systemd/system/record-shim.service"
 
 def test_the_readmes_second_command_ends_with_every_line_good(bare: Box) -> None:
     output = bare.run(readme_commands()[1])
-    findings = output.splitlines()[-12:]
-    assert all(x.startswith("✓ ") for x in findings), output
+    findings = output.splitlines()[-13:]
+    # a container's clock is the machine's, which may not be synchronized
+    assert all(x.startswith(("✓ ", "! clock")) for x in findings), output
     assert findings[-1].startswith("✓ download: ")
     assert bare.status(bare.link()) == "200"
     assert bare.run("stat -c '%a %U' " + KEY) == "600 root"
