@@ -137,7 +137,7 @@ def forget() -> None:
 
 @click.command()
 @click.option(
-    "--path", metavar="RECORD", help="Download this record instead of a small one."
+    "--path", metavar="RECORD", help="Download this record instead of the newest."
 )
 @click.option(
     "--url",
@@ -148,8 +148,8 @@ def forget() -> None:
 def check(path: str | None, url: str | None, as_json: bool) -> None:
     """Diagnose why links do not work. Requires root.
 
-    The last check downloads a small record through nginx. The exit status is 0 if
-    everything is sound, 1 if anything is wrong.
+    The last check downloads a record through nginx. The exit status is 0 if
+    nothing is wrong, 1 if anything is.
 
     \b
     Example: record-shim check --path /300/a.mp3
