@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -9,19 +10,21 @@ from collections.abc import Callable, Mapping
 from ..errors import Misconfigured
 
 WAIT_SECONDS = 10
+# longer than systemd waits for a unit to start (DefaultTimeoutStartSec=90s)
+COMMAND_SECONDS = 120
 
 
 def run(
     *command: str,
     user: str | None = None,
     environ: Mapping[str, str] | None = None,
-    seconds: float | None = None,
+    seconds: float = COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command without stdin; return its exit status and output.
 
     It has the rights of `user` if given, and the environment `environ` instead of the
-    caller's. Raises Misconfigured when there is no such user, or when the command takes
-    longer than `seconds`.
+    caller's. Raises Misconfigured when there is no such user, or when the command has not
+    ended after `seconds`.
     """
     uid = gid = groups = None
     if user is not None:
@@ -31,26 +34,31 @@ def run(
             raise Misconfigured(f"there is no user {user}") from None
         uid, gid = entry.pw_uid, entry.pw_gid
         groups = os.getgrouplist(user, gid)
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        # a directory that every user can enter
+        cwd="/",
+        user=uid,
+        group=gid,
+        extra_groups=groups,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
     try:
-        return subprocess.run(  # noqa: S603
-            command,
-            # a directory that every user can enter
-            cwd="/",
-            user=uid,
-            group=gid,
-            extra_groups=groups,
-            env=environ,
-            timeout=seconds,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
+        # not waited for: a process that a file system blocks does not end
+        process.kill()
+        name = shlex.join([os.path.basename(command[0]), *command[1:]])
         raise Misconfigured(
-            f"{command[0]} did not finish within {seconds:g} seconds"
+            f"{name} has not ended after {seconds:.0f} s",
+            f"run {shlex.join(command)} to see what it waits for",
         ) from None
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def wait_until(condition: Callable[[], bool], otherwise: Misconfigured) -> None:
