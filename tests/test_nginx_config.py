@@ -47,6 +47,8 @@ def test_the_site_is_found_among_others() -> None:
         socket="/run/record-shim/record-shim.sock",
         internal_prefix="/_records/",
         records="/srv/call records",
+        certificate=None,
+        certificate_key=None,
     )
     assert worker_user(config) == "www-data"
     assert listens_on(config, 8080)
@@ -67,6 +69,31 @@ def test_where_the_site_is_asked(listen: str, address: str, port: int) -> None:
     site = find_site(around(rendered(listen=listen)))
     assert site
     assert (site.address, site.port) == (address, port)
+
+
+@pytest.mark.parametrize("version", [(1, 22, 1), (1, 26, 3)])
+def test_the_tls_site_is_found_rather_than_the_one_that_redirects_to_it(
+    version: tuple[int, int, int],
+) -> None:
+    site = nginx_site(
+        records="/srv/records",
+        listen=None,
+        server_name="Storage.example.com.",
+        internal_prefix="/_records/",
+        certificate="/etc/tls/full chain.pem",
+        certificate_key="/etc/tls/key.pem",
+        nginx_version=version,
+    )
+    # whichever comes first
+    head, _, redirects = site.rpartition("\nserver {")
+    upstream, _, ours = head.rpartition("\nserver {")
+    for text in (site, f"{upstream}\nserver {{{redirects}\nserver {{{ours}"):
+        found = find_site(around(text))
+        assert found
+        assert (found.address, found.port, found.tls) == ("127.0.0.1", 443, True)
+        assert found.server_name == "storage.example.com"
+        assert found.certificate == "/etc/tls/full chain.pem"
+        assert found.certificate_key == "/etc/tls/key.pem"
 
 
 def test_what_certbot_makes_of_the_site() -> None:

@@ -5,6 +5,8 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from shim.box.layout import ACME_DIR, NGINX_D
+
 if TYPE_CHECKING:
     from .stack import Stack
 
@@ -53,6 +55,8 @@ def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
             f"    location = / {{ root {root}/page; try_files /index.html =404;"
             " include /etc/nginx/mime.types; add_header Cache-Control no-store; }\n}\n"
         )
+    # not the ones of a box that the tests happen to run on
+    site = site.replace(NGINX_D, f"{root}/nginx.d").replace(ACME_DIR, f"{root}/acme")
     listen = f"listen 127.0.0.1:{stack.port}"
     site = site.replace(f"{listen};", f"{listen}{listen_options};")
     (root / "conf.d" / "record-shim.conf").write_text(site)
