@@ -13,7 +13,7 @@ from .nginx import nginx_config, reload_nginx
 from .nginx_config import cache_directory, worker_user
 from .preflight import require_box
 from .programs import run
-from .systemd import is_active
+from .systemd import is_stopped
 
 # a full cache takes less than a second; nginx's user could make it endless
 _SECONDS = 60
@@ -38,7 +38,7 @@ def forget_links() -> int | None:
             if os.path.lexists(directory)
             else 0
         )
-        if is_active(NGINX_UNIT):
+        if not is_stopped(NGINX_UNIT):
             reload_nginx()
     return forgotten
 

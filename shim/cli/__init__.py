@@ -46,7 +46,10 @@ for each in (
     render.render,
     box.install,
     box.uninstall,
-    box.forget,
     box.check,
+    box.restart,
+    box.stop,
+    box.start,
+    box.forget,
 ):
     commands.add_command(each)
