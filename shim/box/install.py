@@ -63,7 +63,6 @@ class Plan(NamedTuple):
         str, File | None
     ]  # files that are missing or out of date; None: removed
     steps: list[Step]  # what to say about it; WRITTEN has the difference
-    outdated: list[str]  # edited files that stay, although there are newer ones
 
 
 def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
@@ -85,9 +84,10 @@ def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
         _check(options, config)
         changes = install_conf.changes(old, options)
         plan = _plan(wanted, options, force)
-        if changes and plan.outdated:
+        outdated = [x.path for x in plan.steps if x.action is Action.OUTDATED]
+        if changes and outdated:
             raise Misconfigured(
-                f"{plan.outdated[0]} was edited, so this cannot change: {changes[0]}",
+                f"{outdated[0]} was edited, so this cannot change: {changes[0]}",
                 f"move your lines to {NGINX_D}, then add --force, which keeps a backup",
             )
         steps += [Step(Action.CHANGED, INSTALL_CONF, x) for x in changes] + plan.steps
@@ -124,7 +124,7 @@ def _wanted_files(options: Options) -> dict[str, str]:
 
 
 def _plan(wanted: dict[str, str], options: Options, force: bool) -> Plan:
-    plan = Plan({}, [], [])
+    plan = Plan({}, [])
     digests = manifest.recorded()
     for path, text in wanted.items():
         _plan_file(plan, path, text, digests, force)
@@ -161,10 +161,10 @@ def _plan_file(
     elif current.text != text:
         if current.digest() != recorded:
             if not force and not certbot.is_certbots(current, recorded):
+                is_newest = wanted.digest() == recorded
+                action = Action.KEPT if is_newest else Action.OUTDATED
                 difference = files.difference(path, current.text, text)
-                plan.steps.append(Step(Action.KEPT, path, difference))
-                if wanted.digest() != recorded:
-                    plan.outdated.append(path)
+                plan.steps.append(Step(action, path, difference))
                 return
             backup = files.free_name(path)
             plan.after[backup] = current

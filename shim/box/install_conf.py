@@ -41,11 +41,13 @@ def remembered(config: Directive) -> Given:
     """Return the options of the last install, or nothing on a new box.
 
     Version 0.1.0 did not write them down: its options are those of the site in `config`.
-    Raises Misconfigured when INSTALL_CONF is not as install writes it.
+    A certificate that the operator or certbot added to the site is an option, too. Raises
+    Misconfigured when INSTALL_CONF is not as install writes it.
     """
     text = files.read(INSTALL_CONF)
+    installed = _of_site(config) if files.look(SITE) else {}
     if text is None:
-        return _of_site(config) if files.look(SITE) else {}
+        return installed
     parser = configparser.ConfigParser(
         interpolation=None, delimiters=("=",), comment_prefixes=("#",)
     )
@@ -57,7 +59,8 @@ def remembered(config: Directive) -> Given:
     else:
         unknown = [x for x in stored if x not in Options._fields]
         if not unknown:
-            return stored
+            tls = ("certificate", "certificate_key")
+            return {x: installed.get(x) for x in tls} | stored
         problem = f"unknown option {unknown[0].replace('_', '-')}"
     raise Misconfigured(f"{INSTALL_CONF}: {problem}", "correct or delete the file")
 

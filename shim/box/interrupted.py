@@ -1,10 +1,11 @@
 """Rolling back an install or uninstall that was killed."""
 
+import os
 from collections.abc import Iterator
 
 from ..errors import Misconfigured
 from . import journal
-from .layout import JOURNAL
+from .layout import ACME_DIR, JOURNAL, STATE_DIR
 from .lock import locked
 from .results import Action, Finding, Step, bad_because, warning
 
@@ -14,24 +15,26 @@ def rolled_back(*, dry_run: bool = False) -> list[Step]:
 
     The lock must be held. With `dry_run`, it raises Misconfigured instead.
     """
-    command = journal.open_command()
-    if command is None:
+    if not journal.is_open():
+        journal.discard_unfinished()
         return []
     if dry_run:
         raise Misconfigured(
-            f"an earlier {command} was interrupted",
+            "an earlier install was interrupted",
             "run record-shim check, which rolls it back",
         )
+    command, restored = journal.roll_back()
     # without a file: it was interrupted before it changed one
-    restored = journal.roll_back() or [JOURNAL]
-    return [Step(Action.ROLLED_BACK, path, command) for path in restored]
+    return [Step(Action.ROLLED_BACK, path, command) for path in restored or [JOURNAL]]
 
 
 def findings() -> Iterator[Finding]:
     """Roll back an interrupted change, if there is one, and yield what check says of it."""
+    if not os.path.lexists(STATE_DIR) or os.listdir(STATE_DIR) == [
+        os.path.basename(ACME_DIR)
+    ]:
+        return
     try:
-        if journal.open_command() is None:
-            return
         with locked("check"):
             steps = rolled_back()
     except Misconfigured as error:

@@ -69,16 +69,19 @@ def change(
     _delete()
 
 
-def open_command() -> str | None:
-    """Return the command whose change is being made or was interrupted, if there is one.
-
-    Raises Misconfigured when the journal is damaged.
-    """
-    return _read()["command"] if os.path.lexists(JOURNAL) else None
+def is_open() -> bool:
+    """Return whether a change is being made or was interrupted."""
+    return os.path.lexists(JOURNAL)
 
 
-def roll_back(*, at_once: bool = False) -> list[str]:
-    """Undo the change in the journal; return the paths of the files that it had changed.
+def discard_unfinished() -> None:
+    """Remove what is left of a journal that was not even written."""
+    _remove(files.temporary_name(JOURNAL))
+    _remove_if_empty(STATE_DIR)
+
+
+def roll_back(*, at_once: bool = False) -> tuple[str, list[str]]:
+    """Undo the change in the journal; return the command and the files that it had changed.
 
     A file that was edited since is kept as FILE.bak. `at_once` means that nobody can
     have done anything since. Raises Misconfigured; it can be called again then.
@@ -86,8 +89,7 @@ def roll_back(*, at_once: bool = False) -> list[str]:
     journal = _read()
     restored = []
     for path, before in journal["before"].items():
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(files.temporary_name(path))
+        _remove(files.temporary_name(path))
         now = files.look(path)
         if now == before:
             continue
@@ -100,7 +102,7 @@ def roll_back(*, at_once: bool = False) -> list[str]:
         _remove_if_empty(path)
     _restore_units(journal, at_once)
     _delete()
-    return restored
+    return journal["command"], restored
 
 
 def _restore_units(journal: _Journal, at_once: bool) -> None:
@@ -124,7 +126,7 @@ def _restore_units(journal: _Journal, at_once: bool) -> None:
 def _undone() -> str:
     """Roll back; return what to add to the message about the failure."""
     try:
-        restored = roll_back(at_once=True)
+        _, restored = roll_back(at_once=True)
     except Misconfigured as error:
         return (
             f"; the rollback failed, too: {error.problem}; record-shim check tries it"
@@ -165,8 +167,12 @@ def _read() -> _Journal:
 
 def _delete() -> None:
     files.put(JOURNAL, None)
-    with contextlib.suppress(OSError):
-        os.rmdir(STATE_DIR)
+    _remove_if_empty(STATE_DIR)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _remove_if_empty(path: str) -> None:

@@ -91,6 +91,8 @@ def install(
     findings = [] if dry_run else _report(check_box(), as_json)
     if as_json:
         _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
+    if any(x.action is Action.OUTDATED for x in steps):
+        sys.exit(1)
     _exit(findings)
 
 
@@ -107,6 +109,8 @@ def uninstall(purge: bool, as_json: bool) -> None:
     \b
     Example: record-shim uninstall
     """
+    if purge and sys.stdin.isatty():
+        click.confirm("Delete all keys? No link will ever open again", abort=True)
     steps = uninstall_box(purge=purge)
     if as_json:
         _print_json(steps=_json_steps(steps))
@@ -234,9 +238,10 @@ def _exit(findings: Iterable[Finding]) -> None:
 
 def _print_steps(steps: list[Step], dry_run: bool) -> None:
     for step in steps:
-        if step.action is Action.KEPT or (dry_run and step.action is Action.WRITTEN):
+        kept = step.action in (Action.KEPT, Action.OUTDATED)
+        if kept or (dry_run and step.action is Action.WRITTEN):
             click.echo(step.detail)
-        if not dry_run or step.action is Action.KEPT:
+        if not dry_run or kept:
             click.echo(_worded(step))
         elif step.action is Action.CREATED:
             click.echo(f"{step.path}: a new key would be created")
@@ -250,7 +255,7 @@ def _print_steps(steps: list[Step], dry_run: bool) -> None:
         click.echo("nothing was changed (--dry-run)")
     elif not steps:
         click.echo("nothing to change")
-    elif all(step.action is Action.KEPT for step in steps):
+    elif all(x.action in (Action.KEPT, Action.OUTDATED) for x in steps):
         click.echo("nothing was changed")
 
 
@@ -261,6 +266,11 @@ def _worded(step: Step) -> str:
         what = "created with a new key; give it to the PBX, or replace it with the PBX's key"
     elif step.action is Action.BACKED_UP:
         what = f"edited, so it was kept as {step.detail}"
+    elif step.action is Action.OUTDATED:
+        what = (
+            "edited, so it was not brought up to date; --force replaces it and keeps a"
+            " backup"
+        )
     elif step.action is Action.KEPT and step.detail:
         what = "edited, so it was not changed; --force replaces it and keeps a backup"
     elif step.action is Action.KEPT:

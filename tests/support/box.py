@@ -28,6 +28,7 @@ RECORD = MP3
 RECORDING = (RECORDINGS / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
+DEFAULTS = "--listen 80 --no-cache --no-certificate"
 KEY = "/etc/record-shim/key"
 JWE_KEY = "/etc/record-shim/jwe-key"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
