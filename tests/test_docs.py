@@ -134,7 +134,9 @@ def test_no_page_uses_a_pip_that_debian_does_not_have(page: Path) -> None:
 def test_the_command_to_restart_is_the_one_that_checks_first() -> None:
     """B12: no command block uses systemctl to restart the service."""
     blocks = [
-        x for page in PAGES for x in re.findall(r"```sh\n(.*?)```", text_of(page), re.S)
+        x
+        for page in PAGES
+        for x in re.findall(r"```sh\n(.*?)```", text_of(page), re.DOTALL)
     ]
     assert "systemctl restart record-shim" not in "".join(blocks)
 
