@@ -1,10 +1,39 @@
+import ast
+import configparser
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from support.checkout import build_wheel
+from support.checkout import CHECKOUT, build_wheel
 from support.command import Result, assert_one_line
+
+
+def test_every_imported_package_is_declared() -> None:
+    """A16: what shim imports is in install_requires, not only what brings it along."""
+    imported = {
+        name.partition(".")[0]
+        for file in (CHECKOUT / "shim").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for name in (
+            [x.name for x in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    distributions = packages_distributions()
+    # for the type checker only
+    others = imported - sys.stdlib_module_names - {"_typeshed"}
+    config = configparser.ConfigParser()
+    config.read(CHECKOUT / "setup.cfg")
+    declared = re.findall(
+        r"^[\w-]+", config["options"]["install_requires"], re.MULTILINE
+    )
+    assert {distributions[x][0].lower() for x in others} == set(declared)
 
 
 @pytest.fixture

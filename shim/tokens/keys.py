@@ -72,7 +72,7 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     if not any(paths.values()) and "CREDENTIALS_DIRECTORY" in environ:
         raise Misconfigured(
             "no key: neither of the key files that the unit loads exists",
-            "create one with record-shim keygen --output, then restart the service",
+            "create one with record-shim keygen --output, then run record-shim restart",
         )
     if not any(paths.values()):
         raise Misconfigured(
