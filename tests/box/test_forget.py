@@ -14,8 +14,8 @@ NESTED = (
     "import os\n"
     f"os.chdir('{CACHE}')\n"
     f"for _ in range({DEPTH}):\n"
-    "    os.mkdir('d')\n"
-    "    os.chdir('d')\n"
+    "    os.mkdir('nested')\n"
+    "    os.chdir('nested')\n"
     "open('token', 'w').close()\n"
 )
 OWN = "/root/own"
@@ -24,14 +24,14 @@ FILES = 3000
 SWAP = f"""\
 import os
 os.chdir({CACHE!r})
-os.mkdir("a")
+os.mkdir("own")
 for number in range(1, {FILES} + 1):
-    open(f"a/{{number}}", "w").close()
+    open(f"own/{{number}}", "w").close()
 open("ready", "w").close()
-while len(os.listdir("a")) == {FILES}:
+while len(os.listdir("own")) == {FILES}:
     pass
-os.rename("a", "b")
-os.symlink({OWN!r}, "a")
+os.rename("own", "moved")
+os.symlink({OWN!r}, "own")
 """
 
 
@@ -67,11 +67,11 @@ def test_forget_deletes_nothing_outside_the_cache(box: Box, command: str) -> Non
     assert box.run(f"ls {OWN} | wc -l") == str(FILES)
 
 
-@pytest.mark.parametrize("command", ["forget", "uninstall", INSTALL])
+@pytest.mark.parametrize("command", ["forget", "uninstall", "install --no-cache"])
 def test_deeply_nested_directories_are_deleted(box: Box, command: str) -> None:
     """A12: 1,500 directories below one another are no obstacle."""
     box.run(f'{AS_NGINX} python3 -c "{NESTED}"')
-    box.run(command if command == INSTALL else f"{SHIM} {command}")
+    box.run(f"{SHIM} {command}")
     assert box.run(f"find {CACHE} -type f || true") == ""
     assert box.run("systemctl is-active nginx") == "active"
 
