@@ -346,10 +346,10 @@ def test_the_operators_nginx_lines_are_kept(bare: Box) -> None:
 
 
 def test_a_site_that_is_a_link_stays_one(bare: Box) -> None:
-    bare.run(f"ln -s /root/site.conf {SITE}; {INSTALL}")
+    bare.run(f"touch /root/site.conf; ln -s /root/site.conf {SITE}; {INSTALL} --force")
     assert bare.run(f"readlink {SITE}") == "/root/site.conf"
     assert bare.run(INSTALL).startswith("nothing to change\n")
-    bare.run(f"{SHIM} uninstall; rm /root/site.conf")
+    bare.run(f"{SHIM} uninstall; rm /root/site.conf {SITE}.bak")
     assert bare.run(f"ls {SITE}* || true") == ""
 
 
