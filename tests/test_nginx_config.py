@@ -49,6 +49,8 @@ def test_the_site_is_found_among_others() -> None:
         records="/srv/call records",
         certificate=None,
         certificate_key=None,
+        listen="80",
+        cache_time=None,
     )
     assert worker_user(config) == "www-data"
     assert listens_on(config, 8080)
@@ -108,9 +110,11 @@ def test_what_certbot_makes_of_the_site() -> None:
         "server { if ($host = storage.example.com) { return 301 https://$host$request_uri; }"
         " listen 80; server_name storage.example.com; return 404; }"
     )
-    found = find_site(around(moved))
-    assert found
-    assert (found.address, found.port, found.tls) == ("::1", 443, True)
+    # with --no-redirect, port 80 stays
+    for edited in (moved, site.replace(plain, plain + tls)):
+        found = find_site(around(edited))
+        assert found
+        assert (found.address, found.port, found.tls) == ("::1", 443, True)
 
 
 def test_a_configuration_without_the_site() -> None:

@@ -3,6 +3,7 @@ import configparser
 import re
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_every_imported_package_is_declared() -> None:
 def venv(tmp_path: Path) -> Path:
     """A virtual environment in which the checkout's wheel is installed."""
     wheel = build_wheel(tmp_path)
+    recipes = {f"shim/nginx/{x.name}" for x in (CHECKOUT / "nginx").iterdir()}
+    assert recipes <= set(zipfile.ZipFile(wheel).namelist())
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     subprocess.run([venv / "bin/pip", "install", "--quiet", wheel], check=True)

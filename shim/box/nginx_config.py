@@ -152,11 +152,10 @@ def _value(server: Directive, name: str) -> str | None:
 
 
 def _listen(server: Directive) -> tuple[str, int, bool]:
-    listens = list(server.find("listen"))
-    parsed = [(*_parsed(x), "ssl" in x.words) for x in listens]
-    # certbot moves port 80 to a server of its own, which only redirects
-    address, port, tls = next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
-    return address, port, tls
+    parsed = [(*_parsed(x), "ssl" in x.words) for x in server.find("listen")]
+    # a site that certbot edited may still listen on port 80 as well
+    parsed.sort(key=lambda x: not x[2])
+    return next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
 
 
 def _parsed(listen: Directive) -> tuple[str, int]:

@@ -131,8 +131,8 @@ OBSTACLES = {
         "record-shim.socket is masked; run systemctl unmask record-shim.socket",
     ),
     "a certificate without its key": (
-        "cd /root; openssl genpkey -algorithm ed25519 -out a.key; openssl req -x509 -key"
-        " a.key -subj /CN=x -out a.crt; openssl genpkey -algorithm ed25519 -out b.key",
+        ("cd /root; openssl genpkey -algorithm ed25519 -out a.key; openssl req -x509 -key"
+        " a.key -subj /CN=x -out a.crt; openssl genpkey -algorithm ed25519 -out b.key"),
         "rm /root/?.key /root/a.crt",
         f"{INSTALL} --certificate /root/a.crt --certificate-key /root/b.key",
         "key values mismatch; use a certificate with its chain and its own key",

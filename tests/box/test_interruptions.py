@@ -162,7 +162,7 @@ def test_the_journal_is_on_the_disk_before_anything_changes(bare: Box) -> None:
     done = [
         x
         for x in bare.run("cat /root/calls").splitlines()
-        if x.endswith(" = 0") and "fsync" not in x or "/var/lib" in x
+        if (x.endswith(" = 0") and "fsync" not in x) or "/var/lib" in x
     ]
     names = [re.sub(r"\(.*", "", x) for x in done]
     # the new file, its name

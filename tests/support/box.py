@@ -33,6 +33,7 @@ DEFAULTS = "--listen 80 --no-cache --no-certificate"
 KEY = "/etc/record-shim/key"
 JWE_KEY = "/etc/record-shim/jwe-key"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
+NGINX_D = "/etc/record-shim/nginx.d"
 OTHER_VERSION = "99.0"
 
 

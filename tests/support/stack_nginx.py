@@ -47,6 +47,7 @@ def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
         f"--socket={root}/endpoint.sock",
         f"--log-dir={root}/logs",
         *(cache if stack.cache_time else []),
+        *stack.site_options,
     )
     if page:
         (root / "page" / "index.html").write_text(page, encoding="utf-8")
@@ -57,6 +58,8 @@ def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
         )
     # not the ones of a box that the tests happen to run on
     site = site.replace(NGINX_D, f"{root}/nginx.d").replace(ACME_DIR, f"{root}/acme")
+    # where only root can listen
+    site = site.replace("127.0.0.1:80;", f"127.0.0.1:{stack.http_port};")
     listen = f"listen 127.0.0.1:{stack.port}"
     site = site.replace(f"{listen};", f"{listen}{listen_options};")
     (root / "conf.d" / "record-shim.conf").write_text(site)
