@@ -53,7 +53,7 @@ def test_forget_deletes_nothing_outside_the_cache(box: Box, command: str) -> Non
     box.run(f"cat >/run/swap.py <<'END'\n{SWAP}END")
     for _ in range(3):
         box.run(
-            f"rm -rf {CACHE}/*; systemd-run --quiet --unit=swap --uid=www-data"
+            f"rm -rf {CACHE}/*; systemd-run --quiet --collect --unit=swap --uid=www-data"
             " python3 /run/swap.py"
         )
         wait_for(lambda: box.ran(f"ls {CACHE}/ready").returncode == 0)
