@@ -76,8 +76,7 @@ def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
     preflight.require_box()
     with locked("install"):
         steps = rolled_back(dry_run=dry_run)
-        config, _ = nginx_config()
-        preflight.check_includes(config)
+        config = _config_before()
         old = install_conf.remembered(config)
         options = install_conf.with_given(old, given)
         wanted = _wanted_files(options)
@@ -93,10 +92,13 @@ def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
         steps += [Step(Action.CHANGED, INSTALL_CONF, x) for x in changes] + plan.steps
         if dry_run:
             return steps
+        if config is not None:
+            # what an earlier cached form left behind must not be used again
+            remove_unused_cache()
         return [_without_difference(x) for x in steps] + _carry_out(plan)
 
 
-def _check(options: Options, config: Directive) -> None:
+def _check(options: Options, config: Directive | None) -> None:
     """Raise Misconfigured when something on the box is in the way."""
     preflight.check_records_directory(options.records)
     preflight.check_environment(options.records)
@@ -105,7 +107,22 @@ def _check(options: Options, config: Directive) -> None:
         preflight.check_certificate(options.certificate, options.certificate_key)
     if key_files.existing():
         load_keyrings(key_files.existing())
-    preflight.check_ports(config, options.listen, options.certificate)
+    if config is not None:
+        preflight.check_includes(config)
+        preflight.check_ports(config, options.listen, options.certificate)
+
+
+def _config_before() -> Directive | None:
+    """Return nginx's configuration, None if our own site may be what makes it invalid.
+
+    Raises Misconfigured when it is invalid without our site.
+    """
+    try:
+        return nginx_config()[0]
+    except Misconfigured:
+        if not os.path.lexists(SITE):
+            raise
+    return None
 
 
 def _wanted_files(options: Options) -> dict[str, str]:
@@ -189,8 +206,6 @@ def _carry_out(plan: Plan) -> list[Step]:
     changed = units.changed_units(plan.after)
     if not changed and units.is_outdated():
         changed = [SERVICE_UNIT]
-    # what an earlier cached form left behind must not be used again
-    remove_unused_cache()
     with journal.change("install", plan.after, _CREATED):
         for directory in _DIRECTORIES:
             os.makedirs(directory, 0o755, exist_ok=True)

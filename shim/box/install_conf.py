@@ -37,7 +37,7 @@ Given = Mapping[str, str | None]
 KEEP_CACHE_TIME = ""
 
 
-def remembered(config: Directive) -> Given:
+def remembered(config: Directive | None) -> Given:
     """Return the options of the last install, or nothing on a new box.
 
     Version 0.1.0 did not write them down: its options are those of the site in `config`.
@@ -45,7 +45,7 @@ def remembered(config: Directive) -> Given:
     Misconfigured when INSTALL_CONF is not as install writes it.
     """
     text = files.read(INSTALL_CONF)
-    installed = _of_site(config) if files.look(SITE) else {}
+    installed = _of_site(config) if config and files.look(SITE) else {}
     if text is None:
         return installed
     parser = configparser.ConfigParser(

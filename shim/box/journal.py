@@ -96,6 +96,8 @@ def roll_back(*, at_once: bool = False) -> tuple[str, list[str]]:
         known = (before.digest() if before else "", journal["digests"].get(path))
         if now is not None and now.link is None and now.digest() not in known:
             files.put(files.free_name(path), now)
+        # systemctl disable removes a directory that it leaves empty
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         files.put(path, before)
         restored.append(path)
     for path in reversed(journal["created"]):
@@ -111,8 +113,7 @@ def _restore_units(journal: _Journal, at_once: bool) -> None:
     if is_active(NGINX_UNIT):
         if at_once and NGINX_UNIT not in journal["active"]:
             systemctl("stop", NGINX_UNIT)
-        else:
-            nginx_config()
+        elif _is_valid():
             reload_nginx()
     active = [x for x in UNITS if x in journal["active"]]
     surplus = [x for x in UNITS if x not in active and not is_stopped(x)]
@@ -121,6 +122,15 @@ def _restore_units(journal: _Journal, at_once: bool) -> None:
     if journal["before"][UNIT_FILES[SOCKET_UNIT]] is None:
         units.remove_socket()
     units.start(active, journal["changed"])
+
+
+def _is_valid() -> bool:
+    """Return whether nginx can load its configuration; if not, it goes on as it is."""
+    try:
+        nginx_config()
+    except Misconfigured:
+        return False
+    return True
 
 
 def _undone() -> str:

@@ -56,6 +56,8 @@ def uninstall_box(*, purge: bool) -> list[Step]:
         if purge:
             # not in the journal, which would keep a copy of them
             steps += [_removed(x) for x in key_files.existing().values()]
+        if not steps:
+            return []
         units.remove_socket()
         _remove_directories()
         return steps + [Step(Action.KEPT, x) for x in _kept()]
@@ -92,9 +94,6 @@ def _plan(purge: bool) -> Plan:
 
 
 def _carry_out(plan: Plan) -> None:
-    if is_active(NGINX_UNIT):
-        # nginx must be able to reload, or it would go on with a site that is gone
-        nginx_config()
     installed = [x for x, path in UNIT_FILES.items() if path in plan.after]
     with journal.change("uninstall", plan.after, ()):
         for path, file in plan.after.items():
@@ -102,6 +101,7 @@ def _carry_out(plan: Plan) -> None:
                 files.put(path, file)
         # before the units, so that nginx never asks an endpoint that is gone
         if is_active(NGINX_UNIT):
+            # or nginx would go on with a site that is gone
             nginx_config()
             reload_nginx()
         if installed:

@@ -113,6 +113,17 @@ def test_a_certificate_of_another_tool_is_replaced(fresh: Box, tmp_path: Path) -
     assert fresh.status(token) == "200"
 
 
+@pytest.mark.parametrize("command", ["install --no-certificate", "uninstall"])
+def test_a_deleted_certificate_is_not_in_the_way(
+    fresh: Box, tmp_path: Path, command: str
+) -> None:
+    """B19: nginx cannot load the site any more, and the command repairs that."""
+    fresh.ran(f"{INSTALL} {put_certificate(fresh, tmp_path)}")
+    fresh.run("rm /root/certificate.pem")
+    assert "cannot load certificate" in fresh.fails(f"{SHIM} install --cache")
+    fresh.run(f"{SHIM} {command}; nginx -t -q")
+
+
 def test_certbot_gets_renews_and_deploys_a_certificate(
     fresh: Box, tmp_path: Path
 ) -> None:
