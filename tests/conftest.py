@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,14 +78,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture(autouse=True)
 def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the caller's settings, and a storage box's."""
-    for name in (
-        "KEY_FILE",
-        "JWE_KEY_FILE",
-        "INTERNAL_PREFIX",
-        "PATH_PREFIX",
-        "DISPOSITION",
-    ):
-        monkeypatch.delenv(f"SHIM_{name}", raising=False)
+    for name in os.environ:
+        if name.upper().startswith("SHIM_"):
+            monkeypatch.delenv(name)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     files = {name: f"/nonexistent/{name}" for name in layout.KEY_FILES}
     monkeypatch.setattr(layout, "KEY_FILES", files)

@@ -15,7 +15,10 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "keygen", "link", "open", "render", "render nginx", "render systemd"],
+    [
+        *("", "keygen", "link", "open", "render", "render nginx", "render systemd"),
+        *("install", "uninstall", "check", "restart", "stop", "start", "forget"),
+    ],
 )
 def test_help_has_an_example(run: Run, command: str) -> None:
     status, out, _ = run(*command.split(), "--help")

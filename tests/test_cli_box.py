@@ -1,4 +1,4 @@
-"""record-shim install, uninstall and check, without a box: see tests/box."""
+"""The commands for a box, without one: see tests/box."""
 
 import os
 
@@ -13,6 +13,10 @@ from shim.cli import main
         ["install", "--records=/srv/records", "--server-name=storage.example.com"],
         ["uninstall"],
         ["check"],
+        ["restart"],
+        ["stop"],
+        ["start"],
+        ["forget"],
     ],
 )
 def test_box_commands_require_root(

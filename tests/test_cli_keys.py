@@ -80,9 +80,9 @@ def on_a_full_disk(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_rotation_that_fails_changes_nothing(run: Run, key_file: Path) -> None:
     before = key_file.read_text()
-    in_the_way = key_file.with_name("key.new")
+    in_the_way = key_file.with_name("key.record-shim-new")
     in_the_way.touch()
-    assert_one_line(run("keygen", "--rotate", str(key_file)), "key.new")
+    assert_one_line(run("keygen", "--rotate", str(key_file)), in_the_way.name)
     assert key_file.read_text() == before
     in_the_way.unlink()
     full = on_a_full_disk("keygen", "--rotate", key_file)

@@ -24,7 +24,7 @@ READ_BY_USERS = [
 ]
 COMMANDS = [
     *("", "keygen", "link", "open", "render", "render nginx", "render systemd"),
-    *("install", "uninstall", "check", "forget"),
+    *("install", "uninstall", "check", "restart", "stop", "start", "forget"),
 ]
 
 
@@ -123,3 +123,26 @@ def test_the_pages_describe_every_option_of_install() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(text_of(CHECKOUT / "README.md").splitlines()) <= 110
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_uses_a_pip_that_debian_does_not_have(page: Path) -> None:
+    """B24: python3-venv brings a pip for virtual environments only."""
+    assert "python3 -m pip" not in text_of(page)
+
+
+def test_the_command_to_restart_is_the_one_that_checks_first() -> None:
+    """B12: no command block uses systemctl to restart the service."""
+    blocks = [
+        x
+        for page in PAGES
+        for x in re.findall(r"```sh\n(.*?)```", text_of(page), re.DOTALL)
+    ]
+    assert "systemctl restart record-shim" not in "".join(blocks)
+
+
+def test_how_long_logs_are_kept_is_said() -> None:
+    """B29: the pages say that Debian keeps 14 days, and search the rotated logs too."""
+    logs = text_of(DOCS / "operations.md").split("\n## Logs\n")[1].split("\n### ")[0]
+    assert "keeps 14\n  days" in logs
+    assert logs.count("zgrep ") == logs.count("record-shim.log*") == 2

@@ -37,11 +37,18 @@ def gunicorn(tmp_path: Path, *args: str, **environ: str) -> subprocess.Completed
         (TEST_KEY, 0o600, {"SHIM_INTERNAL_PREFIX": "x"}, "SHIM_INTERNAL_PREFIX"),
         (TEST_KEY, 0o600, {"SHIM_KEY_FILE": "/nonexistent"}, "/nonexistent"),
         (TEST_KEY, 0o600, {"SHIM_KEY_FILE": ""}, "SHIM_KEY_FILE"),
+        (
+            TEST_KEY,
+            0o600,
+            {"SHIM_DISPOSITON": "inline"},
+            "did you mean SHIM_DISPOSITION?",
+        ),
     ],
 )
 def test_a_bad_key_or_setting_keeps_it_from_starting(
     tmp_path: Path, content: str, mode: int, setting: dict[str, str], message: str
 ) -> None:
+    """B12, B13: gunicorn exits with one line, which names what is wrong."""
     key = tmp_path / "key"
     key.write_text(content)
     key.chmod(mode)

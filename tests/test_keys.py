@@ -54,12 +54,22 @@ def test_keys_keep_their_order(tmp_path: Path) -> None:
         # as many bytes as a raw key
         (TEXT[:31] + b"\n", "line 1: not a key (31 characters)"),
         (b"# key for our box, do not share\n", "contains no key"),
+        (b"# key of our\n# box, not a key\n\n\n", "contains no key"),
+        (b"\n" * 32, "contains no key"),
+        (b"\t \r\n" * 8, "contains no key"),
+        # what nobody could have drawn
+        (bytes(32), "key': not a random key"),
+        (b"\xff" * 32, "key': not a random key"),
+        (b"a" * 32, "key': not a random key"),
+        (b"a" * 32 + b"\n", "line 1: not a random key"),
+        (b"# zero\n" + b"0" * 64 + b"\n", "line 2: not a random key"),
         (b"# " + b"x" * (1 << 20), "too large"),
     ],
 )
 def test_a_bad_key_file_is_named_and_the_key_is_not(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
+    """A13: neither lines of text nor one byte repeated is a raw key."""
     path = write(tmp_path / "key", content)
     with pytest.raises(Misconfigured) as error:
         load_keyring(path)
@@ -67,7 +77,8 @@ def test_a_bad_key_file_is_named_and_the_key_is_not(
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     for line in content.splitlines():
-        assert line.startswith(b"#") or repr(line)[2:-1] not in str(error.value)
+        public = line.startswith(b"#") or not line.strip()
+        assert public or repr(line)[2:-1] not in str(error.value)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602])
@@ -121,7 +132,7 @@ def test_which_formats_have_keys(tmp_path: Path) -> None:
 def test_no_key_is_for_both_formats(tmp_path: Path) -> None:
     ecb = {ECB: write(tmp_path / "key", KEY.hex().encode() + b"\n" + TEXT)}
     # written otherwise, and not the first: the same key still
-    other = base64.b64encode(bytes(32)) + b"\n" + base64.b64encode(TEXT)
+    other = base64.b64encode(KEY[::-1]) + b"\n" + base64.b64encode(TEXT)
     jwe = {JWE: write(tmp_path / "jwe-key", other)}
     with pytest.raises(Misconfigured, match=r"jwe-key': shares a key with .*/key'"):
         load_keyrings(ecb | jwe)

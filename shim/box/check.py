@@ -227,7 +227,7 @@ def _check_prefix(site: Site, settings: Settings) -> Finding:
         return bad(
             "prefix",
             f"internal prefix: {theirs} in nginx, {ours} in the endpoint",
-            "run record-shim install with its usual options, or restore"
+            "run record-shim install, or restore"
             f" SHIM_INTERNAL_PREFIX in {layout.SETTINGS}",
         )
     return good("prefix", f"internal prefix: {ours} in nginx and the endpoint")

@@ -1,39 +1,79 @@
-"""Emptying nginx's cache of opened tokens."""
+"""Emptying nginx's cache of opened tokens.
 
-import contextlib
+The directory belongs to nginx's user, who could replace any part of it by a link to another
+directory at any moment. So nothing in it is deleted as root.
+"""
+
 import os
-import shutil
 
-from .layout import CACHE_DIR
+from ..errors import Misconfigured
+from .layout import CACHE_DIR, NGINX_UNIT
+from .lock import locked
 from .nginx import nginx_config, reload_nginx
-from .nginx_config import cache_directory
+from .nginx_config import cache_directory, worker_user
 from .preflight import require_box
+from .programs import run
+from .systemd import is_stopped
+
+# a full cache takes less than a second; nginx's user could make it endless
+_SECONDS = 60
 
 
 def forget_links() -> int | None:
     """Empty the cache; return how many tokens were in it, or None if it is not in use.
 
-    nginx's workers are replaced, because they keep files open. Raises Misconfigured.
+    If nginx runs, its workers are replaced, because they keep files open. Raises
+    Misconfigured.
     """
     require_box()
-    directory = cache_directory(nginx_config()[0])
-    if directory is None:
-        remove_unused_cache()
-        return None
-    forgotten = 0
-    for where, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(where, name))
-                forgotten += 1
-    reload_nginx()
+    with locked("forget"):
+        config, _ = nginx_config()
+        directory = cache_directory(config)
+        if directory is None:
+            remove_unused_cache()
+            return None
+        # nginx creates it when it starts
+        forgotten = (
+            _delete(worker_user(config), directory, "-type", "f")
+            if os.path.lexists(directory)
+            else 0
+        )
+        if not is_stopped(NGINX_UNIT):
+            reload_nginx()
     return forgotten
 
 
 def remove_unused_cache() -> None:
     """Delete the cache unless nginx uses it: a later cached form would read it again.
 
-    Raises Misconfigured when nginx's configuration is invalid.
+    Raises Misconfigured when nginx's configuration is invalid, or when something in the
+    cache cannot be deleted.
     """
-    if cache_directory(nginx_config()[0]) is None:
-        shutil.rmtree(CACHE_DIR, ignore_errors=True)
+    config, _ = nginx_config()
+    if cache_directory(config) is not None or not os.path.lexists(CACHE_DIR):
+        return
+    _delete(worker_user(config), CACHE_DIR, "-mindepth", "1")
+    try:
+        os.rmdir(CACHE_DIR)
+    except OSError as error:
+        raise Misconfigured(
+            f"{CACHE_DIR}: {error.strerror}", "see what it contains, and delete it"
+        ) from None
+
+
+def _delete(user: str, directory: str, *which: str) -> int:
+    """Delete what find(1) finds below `directory`, as `user`; return the number of files.
+
+    find neither follows symbolic links nor minds how deep directories are nested. Raises
+    Misconfigured when something cannot be deleted.
+    """
+    find = ("find", directory, "-ignore_readdir_race", *which)
+    options = ("-delete", "-type", "f", "-printf", ".")
+    result = run(*find, *options, user=user, seconds=_SECONDS)
+    if result.returncode != 0:
+        fault = result.stderr.strip().rpartition("\n")[2].removeprefix("find: ")
+        raise Misconfigured(
+            f"{directory}: {user} cannot delete all of it: {fault}",
+            "see what it contains, and delete that",
+        )
+    return len(result.stdout)

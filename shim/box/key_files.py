@@ -1,5 +1,6 @@
 """The key files of this box; creating and rotating key files anywhere."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -14,12 +15,25 @@ def existing() -> dict[str, str]:
     return {x: path for x, path in layout.KEY_FILES.items() if os.path.lexists(path)}
 
 
+def is_in_use(path: str) -> bool:
+    """Return whether `path` is a key file of this box, and the service is installed."""
+    ours = [os.path.realpath(x) for x in layout.KEY_FILES.values()]
+    installed = os.path.lexists(layout.UNIT_FILES[layout.SERVICE_UNIT])
+    return installed and os.path.realpath(path) in ours
+
+
 def create(path: str) -> None:
     """Create a key file with a new key, mode 0600.
 
-    Raises Misconfigured, and writes nothing, when the file exists or cannot be written.
+    A storage box's own directory is created before install. Raises Misconfigured, and
+    writes no file, when the file exists or cannot be written.
     """
     try:
+        if os.path.dirname(path) == layout.DIRECTORY:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(layout.DIRECTORY)
+                # whatever the umask is: nginx's user has to enter it
+                os.chmod(layout.DIRECTORY, 0o755)  # noqa: S103
         # O_EXCL: a key that links were made with is never overwritten
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

@@ -5,6 +5,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from .systemd import systemctl, unit_property
 TIMEOUT_SECONDS = 15
 # nginx looks up the host names in its configuration, which can take long
 _TEST_SECONDS = 30
+# nginx 1.22, ngx_worker_process_cycle
+_WORKER = "nginx: worker process"
+_OLD_WORKER = f"{_WORKER} is shutting down"
 
 
 class Answering(Enum):
@@ -75,6 +79,19 @@ def reload_nginx() -> None:
     wait_until(lambda: not workers & _workers(), _failed("nginx does not reload"))
 
 
+def end_old_workers() -> None:
+    """End the downloads that nginx's old workers still serve after a reload."""
+
+    def ended() -> bool:
+        workers = _workers(_OLD_WORKER)
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return not workers
+
+    wait_until(ended, _failed("nginx's old workers do not end"))
+
+
 def wait_for_site(site: Site) -> None:
     """Wait until nginx answers as our site does; raises Misconfigured."""
     wait_until(lambda: answers(site), _failed("nginx does not serve the site"))
@@ -128,19 +145,24 @@ def asked(listen: Listen, host: str, target: str) -> Iterator[http.client.HTTPRe
         yield closing.enter_context(connection.getresponse())
 
 
-def _workers() -> set[int]:
-    """Return the process ids of nginx's workers, without those that are shutting down."""
+def _workers(title: str = _WORKER) -> set[int]:
+    """Return the process ids of nginx's children with this title."""
     main = unit_property(NGINX_UNIT, "MainPID")
-    workers = set()
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        with open(f"/proc/{main}/task/{main}/children", encoding="ascii") as file:
-            children = file.read().split()
-        for pid in children:
-            with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:
-                # nginx 1.22, ngx_worker_process_cycle
-                if "worker process\0" in f"{file.read()}\0":
-                    workers.add(int(pid))
-    return workers
+    children = _content(f"/proc/{main}/task/{main}/children").split()
+    return {
+        int(pid)
+        for pid in children
+        if _content(f"/proc/{pid}/cmdline").partition("\0")[0] == title
+    }
+
+
+def _content(path: str) -> str:
+    """Return the content of a file in /proc, "" if its process has ended."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _failed(problem: str) -> Misconfigured:

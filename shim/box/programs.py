@@ -1,10 +1,11 @@
 """Running other programs, and waiting for what they do."""
 
 import os
+import pwd
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..errors import Misconfigured
 
@@ -14,14 +15,33 @@ COMMAND_SECONDS = 120
 
 
 def run(
-    *command: str, seconds: float = COMMAND_SECONDS
+    *command: str,
+    user: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    seconds: float = COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command without stdin; return its exit status and output.
 
-    Raises Misconfigured when it has not ended after `seconds`.
+    It has the rights of `user` if given, and the environment `environ` instead of the
+    caller's. Raises Misconfigured when there is no such user, or when the command has not
+    ended after `seconds`.
     """
+    uid = gid = groups = None
+    if user is not None:
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError:
+            raise Misconfigured(f"there is no user {user}") from None
+        uid, gid = entry.pw_uid, entry.pw_gid
+        groups = os.getgrouplist(user, gid)
     process = subprocess.Popen(  # noqa: S603
         command,
+        # a directory that every user can enter
+        cwd="/",
+        user=uid,
+        group=gid,
+        extra_groups=groups,
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,9 +5,9 @@ import os
 import socket
 
 from ..errors import Misconfigured
-from ..tokens.keys import CREDENTIALS, NO_CREDENTIAL, Keyrings, load_keyrings
+from ..tokens.keys import CREDENTIALS, Keyrings, load_keyrings
 from ..tokens.settings import Settings, load_settings
-from . import key_files, layout
+from . import key_files, layout, running_keys
 from .nginx_config import Site
 from .results import Finding, bad, bad_because, good
 from .settings_file import read_settings
@@ -80,10 +80,8 @@ def check_current() -> Finding:
     """
     service = layout.SERVICE_UNIT
     process = f"/proc/{unit_property(service, 'MainPID')}"
-    credentials = f"{process}/root/run/credentials/{service}"
     try:
-        used_keys = [_content(f"{credentials}/{x}") for x in CREDENTIALS.values()]
-        keys = [_content(path) for path in layout.KEY_FILES.values()]
+        other_keys = any(running_keys.differ(x) for x in CREDENTIALS)
         with open(f"{process}/environ", encoding="utf-8") as file:
             variables = [x.partition("=") for x in file.read().split("\0")]
         used = {name: value for name, _, value in variables if name.startswith("SHIM_")}
@@ -93,7 +91,7 @@ def check_current() -> Finding:
         return bad("service", problem, _RESTART)
     except Misconfigured as error:
         return bad_because("service", error)
-    if used_keys != keys:
+    if other_keys:
         problem = f"{service}: the key files have changed since it started"
         return bad("service", problem, _RESTART)
     if used != settings:
@@ -117,11 +115,3 @@ def check_socket(site: Site, user: str) -> Finding:
         problem = f"socket {site.socket}: {user} cannot connect: {error.strerror}"
         return bad("socket", problem, remedy)
     return good("socket", f"socket {site.socket}: {user} can connect")
-
-
-def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return NO_CREDENTIAL

@@ -150,7 +150,7 @@ def _redirected(host: str, listen: Listen, port: int) -> Finding:
     """Check that the site redirects links to `port` to https; raises Misconfigured."""
     plain = Listen(listen.address, port, tls=False)
     where = f"{listen.address} port {port}"
-    usual = "run install with its usual options"
+    usual = "run record-shim install"
     try:
         with asked(plain, host, "/") as answer:
             status, location = answer.status, answer.getheader("Location", "")

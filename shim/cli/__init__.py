@@ -2,6 +2,7 @@
 
 import io
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -29,8 +30,28 @@ def main(args: list[str] | None = None) -> None:
     sys.exit(1)
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    try:
+        click.echo(version("record-shim"))
+    except PackageNotFoundError:
+        raise Misconfigured(
+            "the version is unknown: the package's metadata is missing",
+            "install record-shim again with pip",
+        ) from None
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="record-shim", message="%(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def commands() -> None:
     """Serve call recordings through encrypted links.
 
@@ -46,7 +67,10 @@ for each in (
     render.render,
     box.install,
     box.uninstall,
-    box.forget,
     box.check,
+    box.restart,
+    box.stop,
+    box.start,
+    box.forget,
 ):
     commands.add_command(each)

@@ -1,4 +1,4 @@
-"""record-shim install, uninstall, check and forget: the commands for root on a box."""
+"""The commands for root on a box: record-shim install, check, restart, stop and so on."""
 
 import json
 import sys
@@ -10,7 +10,9 @@ from ..box.check import check_box
 from ..box.forget import forget_links
 from ..box.install import install_box
 from ..box.install_conf import KEEP_CACHE_TIME
+from ..box.restart import restart_service
 from ..box.results import Action, Finding, Step
+from ..box.stopping import start_serving, stop_serving
 from ..box.uninstall import uninstall_box
 from .options import (
     cache_time_option,
@@ -133,6 +135,58 @@ def forget() -> None:
         click.echo("the cache is not in use (install --cache)")
     else:
         click.echo(f"removed from the cache: {forgotten} tokens")
+
+
+@click.command()
+def restart() -> None:
+    """Restart the endpoint, if its keys and settings are valid. Requires root.
+
+    Run it after you change a key file or a setting. No download is interrupted, and new
+    requests wait. If something is wrong, the running service goes on as before.
+
+    \b
+    Example: record-shim restart
+    """
+    for step in restart_service():
+        click.echo(_worded(step))
+
+
+@click.command()
+def stop() -> None:
+    """Stop serving at once: links return 503, running downloads end. Requires root.
+
+    It lasts until record-shim start, also when nginx or the box is restarted. Other sites
+    of the same nginx go on serving.
+
+    \b
+    Example: record-shim stop
+    """
+    steps = stop_serving()
+    for step in steps:
+        click.echo(_worded(step))
+    if not _reloaded(steps):
+        click.echo("nginx is not running")
+    click.echo("links return 503 until you run record-shim start")
+
+
+@click.command()
+def start() -> None:
+    """Serve links again after record-shim stop. Requires root.
+
+    \b
+    Example: record-shim start
+    """
+    steps = start_serving()
+    for step in steps:
+        click.echo(_worded(step))
+    if not any(step.action is Action.REMOVED for step in steps):
+        click.echo("record-shim was not stopped")
+    if not _reloaded(steps):
+        click.echo("nginx is not running; run systemctl start nginx")
+
+
+def _reloaded(steps: Iterable[Step]) -> bool:
+    return any(step.action is Action.RELOADED for step in steps)
 
 
 @click.command()

@@ -30,3 +30,9 @@ def keygen(output: str | None, rotated: str | None) -> None:
         key_files.create(output)
     else:
         click.echo(new_key(), nl=False)
+    if key_files.is_in_use(rotated or output or ""):
+        click.echo(
+            "record-shim: links made with the new key do not open yet; run record-shim"
+            " restart",
+            err=True,
+        )

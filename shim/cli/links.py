@@ -1,5 +1,6 @@
 """record-shim link and record-shim open."""
 
+import contextlib
 import math
 import os
 import re
@@ -8,12 +9,13 @@ from datetime import datetime
 
 import click
 
-from ..box import layout
+from ..box import key_files, layout, running_keys
 from ..box.settings_file import box_environ
 from ..errors import Misconfigured
 from ..tokens import ecb, is_jwe, jwe, opener, token_of
 from ..tokens.claims import TIME_MAX, Claims, check_times, utc
 from ..tokens.keys import ECB, JWE, Keyring, Keyrings, load_keyrings
+from ..tokens.keys import key_file as find_key_file
 from ..tokens.paths import record_name
 from ..tokens.settings import load_settings
 from .options import key_file_option, link_or_stdin
@@ -66,6 +68,7 @@ def link(
     if expires is None:
         if filename is not None or inline:
             raise click.UsageError("--filename and --inline require --expires")
+        variable = ECB
         token = ecb.seal(path, _keyring(key_file, ECB))
     else:
         claims = Claims(
@@ -74,9 +77,11 @@ def link(
             filename=filename,
             disposition="inline" if inline else None,
         )
+        variable = JWE
         token = jwe.seal(claims, _keyring(key_file, JWE))
     record_name(path, _path_prefix())
     click.echo(token if base_url is None else f"{base_url.rstrip('/')}/{token}")
+    _warn_of_other_keys(key_file, variable)
 
 
 # a token may start with a dash, even with -h
@@ -163,6 +168,21 @@ def _keyring(path: str | None, variable: str) -> Keyring:
             f" {layout.KEY_FILES[variable]}, readable by root",
         )
     return keyring
+
+
+def _warn_of_other_keys(path: str | None, variable: str) -> None:
+    """Say so when the running service of this box has not read the key file yet."""
+    used = path or find_key_file(_environ(), variable)
+    if not used or not key_files.is_in_use(used):
+        return
+    # as another user, or while the service is stopped, nobody can tell
+    with contextlib.suppress(OSError):
+        if running_keys.differ(variable):
+            click.echo(
+                "record-shim: the key file has changed since the service started, so this"
+                " link may not open yet; run record-shim restart",
+                err=True,
+            )
 
 
 def _path_prefix() -> str:

@@ -27,8 +27,8 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{43}=?")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]{43}=?")
 _TEXT = re.compile(rb"[!-~][ -~]{30}[!-~]")
-# as long as a raw key, but text: a comment, or a key that lacks a character
-_LINE = re.compile(rb"[ -~]{31}\n")
+# as long as a raw key, but lines of text
+_LINES = re.compile(rb"[\t-\r -~]*\n[\t-\r -~]*")
 _MAX_BYTES = 1 << 20
 _REMEDIES = {
     errno.ENOENT: "correct the path, or create the file with record-shim keygen --output",
@@ -72,7 +72,7 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     if not any(paths.values()) and "CREDENTIALS_DIRECTORY" in environ:
         raise Misconfigured(
             "no key: neither of the key files that the unit loads exists",
-            "create one with record-shim keygen --output, then restart the service",
+            "create one with record-shim keygen --output, then run record-shim restart",
         )
     if not any(paths.values()):
         raise Misconfigured(
@@ -120,18 +120,18 @@ def load_keyring(path: str) -> Keyring:
             f"key file {path!r}: readable or writable by every user",
             "run chmod o= on it",
         )
-    if len(data) == KEY_BYTES and not _LINE.fullmatch(data):
-        return (data,)
-    keyring = tuple(
-        _parse_line(line, f"key file {path!r}, line {number}")
-        for number, line in enumerate(data.splitlines(), 1)
-        if line.strip() and not line.startswith(b"#")
-    )
+    if len(data) == KEY_BYTES and not _LINES.fullmatch(data):
+        return (_random(data, f"key file {path!r}"),)
+    keyring = []
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip() and not line.startswith(b"#"):
+            where = f"key file {path!r}, line {number}"
+            keyring.append(_random(_parse_line(line, where), where))
     if not keyring:
         raise Misconfigured(
             f"key file {path!r}: contains no key", "make one with record-shim keygen"
         )
-    return keyring
+    return tuple(keyring)
 
 
 def _read(path: str) -> tuple[bytes, int]:
@@ -171,3 +171,12 @@ def _parse_line(line: bytes, where: str) -> bytes:
         "write a key as 64 hex digits, as base64 or base64url of 32 bytes, or as exactly"
         " 32 ASCII characters",
     )
+
+
+def _random(key: bytes, where: str) -> bytes:
+    """Return `key`; raises Misconfigured when it is only one byte, repeated."""
+    if len(set(key)) == 1:
+        raise Misconfigured(
+            f"{where}: not a random key", "make one with record-shim keygen"
+        )
+    return key

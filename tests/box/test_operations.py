@@ -29,19 +29,16 @@ TESTED = {
     "README.md": ["Install it on a storage box"],
     "docs/install.md": [
         *("Requirements", "Install", "What install does", "Options", "JSON output"),
-        *("TLS", "Sites that certbot edited", "Upgrade", "Uninstall"),
+        *("TLS", "Sites that certbot edited", "Upgrade"),
+        *("After an upgrade of Debian", "Uninstall"),
     ],
     "docs/settings.md": ["Settings", "gunicorn"],
     "docs/links.md": ["Issuing links on the box"],
     "docs/operations.md": [
         *("Operations", "Logs", "check", "Keys", "Rotating a key", "JWE links"),
-        *("The cached form", "Your own nginx lines", "Behind a load balancer"),
-        *(
-            "Many slow clients",
-            "Many slow disks",
-            "Faster regular expressions",
-            "What to watch",
-        ),
+        *("The cached form", "Stopping", "Your own nginx lines"),
+        *("Behind a load balancer", "Many slow clients", "Many slow disks"),
+        *("Faster regular expressions", "What to watch"),
     ],
     "docs/security.md": ["Limits of ECB links"],
 }
@@ -133,6 +130,23 @@ def test_uninstalling(fresh: Box) -> None:
     assert fresh.run("ls /etc/record-shim") == "key"
 
 
+def test_after_an_upgrade_of_debian(fresh: Box) -> None:
+    """B16: with another Python the command says what to do, and that repairs the box."""
+    token = fresh.link()
+    fresh.run("cp -a /opt/record-shim /root/venv")
+    try:
+        fresh.run("cd /opt/record-shim/lib; mv python3.* python3.0")
+        fresh.ran("systemctl restart record-shim")
+        assert "run python3 -m venv --clear /opt/record-shim" in fresh.fails(
+            f"{SHIM} check"
+        )
+        repair = commands("docs/install.md", "After an upgrade of Debian")
+        fresh.run(f"{OFFLINE}; {repair}")
+        assert fresh.status(token) == "200"
+    finally:
+        fresh.run("rm -rf /opt/record-shim; mv /root/venv /opt/record-shim")
+
+
 def test_settings(fresh: Box) -> None:
     link = fresh.link()
     headers = f"curl -sI -H 'Host: {HOST}' http://127.0.0.1/{link}"
@@ -159,16 +173,29 @@ def test_issuing_links(fresh: Box) -> None:
 
 
 def test_logs(fresh: Box) -> None:
+    """B29: rotated logs are searched too, and their number can be changed."""
     page = "docs/operations.md"
+    logrotate = "/etc/logrotate.d/nginx"
+    assert "rotate 14\n" in fresh.run(f"cat {logrotate}")
+    fresh.run(f"cp -a {logrotate} /root/logrotate")
     foreign = "/300/2024-06-03-09-15-00_in_Отдел продаж_x7k2.mp3"
     fresh.run(f"cp -p /srv/records{RECORD} '/srv/records{foreign}'")
     try:
         assert fresh.status(fresh.link(f"'{foreign}'")) == "200"
         assert fresh.status(fresh.link()) == "200"
+        wait_for(lambda: "_x7k2" in fresh.run("cat /var/log/nginx/record-shim.log"))
+        # twice, so that it is compressed
+        for _ in range(2):
+            fresh.run(f"logrotate -f {logrotate}")
         assert fresh.status("A" * 64) == "404"
         wait_for(lambda: "refused: code=" in fresh.ran(commands(page, "Logs")).stdout)
+        found = fresh.run(commands(page, "Logs"))
+        assert "_uhl4.mp3" in found
+        assert "_x7k2.mp3" in found
+        assert "rotate 90\n" in fresh.run(f"cat {logrotate}")
+        fresh.run(f"logrotate -d {logrotate}")
     finally:
-        fresh.run(f"rm '/srv/records{foreign}'")
+        fresh.run(f"rm '/srv/records{foreign}'; cp -a /root/logrotate {logrotate}")
     assert int(fresh.run(commands(page, "What to watch"))) > 0
 
 
@@ -210,6 +237,16 @@ def test_the_cached_form(fresh: Box) -> None:
     assert fresh.status(fresh.link()) == "200"
     assert "removed from the cache: " in fresh.run(forget)
     assert fresh.status(fresh.link()) == "200"
+
+
+def test_stopping(fresh: Box) -> None:
+    """B30: stop and start, as the page shows them."""
+    stop, start = sections("docs/operations.md")["Stopping"]
+    token = fresh.link()
+    fresh.run(stop)
+    assert fresh.status(token) == "503"
+    fresh.run(start)
+    assert fresh.status(token) == "200"
 
 
 def test_changes_of_nginx_conf(fresh: Box) -> None:

@@ -17,7 +17,9 @@ from .checkout import CHECKOUT
 LEAST = 90
 DIRECTORY = "/coverage"  # on the box
 # Coverage slows each command by 0.1 s. `link` runs most often, so it is not measured.
-_MEASURED = re.compile(r"record-shim (install|uninstall|check|forget|keygen|render)\b")
+_MEASURED = re.compile(
+    r"record-shim (install|uninstall|check|forget|restart|stop|start|keygen|render)\b"
+)
 
 _SHIM = CHECKOUT / "shim"
 # Not every Python process on the box imports shim.box, hence the disabled warning.
