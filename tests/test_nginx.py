@@ -23,6 +23,7 @@ pytestmark = pytest.mark.needs("nginx")
 ADDED = (
     "Content-Disposition",
     "X-Content-Type-Options",
+    "Content-Security-Policy",
     "Referrer-Policy",
     "Cache-Control",
 )

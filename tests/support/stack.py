@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .stack_nginx import configure_nginx, nogroup
+from .stack_nginx import DEBIAN, Limits, configure_nginx, nogroup
 
 BIN = Path(sys.executable).parent
 START_SECONDS, STOP_SECONDS = 30, 40
@@ -143,13 +143,14 @@ def running(
     settings: dict[str, str] | None = None,
     cache_time: str | None = None,
     reuseport: bool = False,
+    limits: Limits = DEBIAN,
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
     A key that is not given is generated. `cache_time` selects the cached form of the nginx
     site. `reuseport` shares connections evenly among nginx's workers. `page` is the HTML
-    of a front page. `static_port` serves the same files statically. Raises StackError if
-    something does not start.
+    of a front page. `static_port` serves the same files statically. `limits` are those of
+    each nginx worker. Raises StackError if something does not start.
     """
     _check_port(port)
     if not shutil.which("nginx"):
@@ -181,7 +182,7 @@ def running(
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        configure_nginx(stack, page, " reuseport" if reuseport else "")
+        configure_nginx(stack, page, " reuseport" if reuseport else "", limits)
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
         nginx = subprocess.Popen(
