@@ -70,7 +70,7 @@ def test_thousands_of_recordings_beside_a_flood(box: Box) -> None:
     assert counts["rate"] > RATE * 0.95
     # at most one request in a thousand on a kept connection
     assert flooded["statuses"].keys() <= {"404", "again"}
-    assert flooded["rate"] > FLOOD_RATE / 2
+    assert flooded["requests"] > ENTRIES
     assert counts["descriptors"] < 1024
     assert peak < ENTRIES
     wait_for(lambda: box.status(box.link()) == "200")

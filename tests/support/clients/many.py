@@ -2,8 +2,8 @@
 
 Runs on the box's own Python: many.py RATE REQUESTS HOST LIST
 Each line of the file LIST has a recording and the target of its link. They are fetched in
-turn. Every second process closes the connection after each request, as curl does; the
-others keep it open, as browsers do.
+turn; after twice the time that this should take, it gives up. Every second process closes
+the connection after each request, as curl does; the others keep it open, as browsers do.
 """
 
 import collections
@@ -16,6 +16,7 @@ import sys
 import time
 
 PROCESSES = 6
+TIMEOUT = 10
 
 rate, requests = map(int, sys.argv[1:3])
 host, list_file = sys.argv[3:]
@@ -37,9 +38,11 @@ def fault_of(connection, target, recording):
 def fetch(number, start, result):
     close = number % 2 == 0
     counts = collections.Counter()
-    connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=TIMEOUT)
     for turn in range(number, requests, PROCESSES):
         time.sleep(max(0, start + turn / rate - time.monotonic()))
+        if time.monotonic() > start + 2 * requests / rate:
+            break
         recording, target = pairs[turn % len(pairs)]
         used = connection.sock is not None
         try:
@@ -86,14 +89,15 @@ while len(parts) < PROCESSES:
     time.sleep(0.1)
 total = sum((counts for counts, _ in parts), collections.Counter())
 right = total.pop("right", 0)
+done = right + total.total()
 seconds = max(end for _, end in parts) - start
 print(
     json.dumps(
         {
-            "requests": right + sum(total.values()),
+            "requests": done,
             "right": right,
             "wrong": total,
-            "rate": round(requests / seconds, 1),
+            "rate": round(done / seconds, 1),
             "descriptors": peak,
         }
     )
