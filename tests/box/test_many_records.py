@@ -1,10 +1,11 @@
 """Thousands of recordings on Debian's own nginx.conf, beside a flood of valid tokens."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
-from support.box import HOST, INSTALL, KEY, SHIM, Box
+from support.box import CHECKOUT, HOST, INSTALL, KEY, SHIM, Box
 from support.waiting import wait_for
 
 from shim.tokens import ecb
@@ -74,3 +75,27 @@ def test_thousands_of_recordings_beside_a_flood(box: Box) -> None:
     assert counts["descriptors"] < 1024
     assert peak < ENTRIES
     wait_for(lambda: box.status(box.link()) == "200")
+
+
+def test_how_many_downloads_a_box_holds(box: Box) -> None:
+    """A7: the numbers of docs/operations.md, and the command that shows how close one is."""
+    page = (CHECKOUT / "docs/operations.md").read_text("utf-8")
+    section = page.split("\n## Many slow clients\n")[1].split("\n## ")[0]
+    command = re.findall(r"```sh\n(ss .*)\n```", section)[0]
+    plain, cached = map(int, re.findall(r"about (\d+) downloads", section))
+    form = cached if box.ran(f"ls {CACHE}").returncode == 0 else plain
+    workers = int(box.run("nproc"))
+    # so that no download ends
+    box.run(f"for n in $(seq {RECORDINGS}); do truncate -s 9M {DIRECTORY}/$n.wav; done")
+    targets = [line.split()[1] for line in box.run(f"cat {LIST}").splitlines()]
+    held = form * workers * 9 // 10
+    arguments = (STOP, str(held), HOST, *targets[:held])
+    with box.python("unread.py", *arguments) as clients:
+        assert clients.stdout
+        statuses = json.loads(clients.stdout.readline())
+        try:
+            print(held, statuses, box.run(command))
+            assert statuses == {"200": held, "none": 0}
+            assert int(box.run(command)) == held
+        finally:
+            box.run(f"touch {STOP}")

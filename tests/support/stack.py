@@ -39,6 +39,7 @@ class Stack:
     static_port: int | None = None
     cache_time: str | None = None
     endpoint: subprocess.Popen[bytes] | None = None
+    nginx: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -103,6 +104,33 @@ class Stack:
     def stop_endpoint(self) -> None:
         assert self.endpoint is not None
         stop(self.endpoint)
+
+    def start_nginx(self) -> None:
+        self.nginx = subprocess.Popen(
+            [
+                *("nginx", "-p", self.root, "-c", "nginx.conf"),
+                *("-e", "logs/nginx.error.log"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # The endpoint refuses this token, so a 404 shows that both run.
+        url = f"{self.url}/{'A' * 22}"
+        self.wait(lambda: _answers(url), self.nginx, "nginx.error.log")
+
+    def stop_nginx(self) -> None:
+        assert self.nginx is not None
+        stop(self.nginx)
+
+    def reconfigure(self, old: str, new: str) -> None:
+        """Replace `old` in the site by `new`, and restart nginx."""
+        site = self.root / "conf.d/record-shim.conf"
+        text = site.read_text()
+        assert old in text, old
+        site.write_text(text.replace(old, new))
+        self.stop_nginx()
+        self.start_nginx()
 
     def wait(
         self, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: str
@@ -185,17 +213,8 @@ def running(
         configure_nginx(stack, page, " reuseport" if reuseport else "", limits)
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
-        nginx = subprocess.Popen(
-            ["nginx", "-p", root, "-c", "nginx.conf", "-e", "logs/nginx.error.log"],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        cleanup.callback(stop, nginx)
-        # The endpoint refuses this token, so a 404 shows that both run.
-        stack.wait(
-            lambda: _answers(f"{stack.url}/{'A' * 22}"), nginx, "nginx.error.log"
-        )
+        stack.start_nginx()
+        cleanup.callback(stack.stop_nginx)
         yield stack
 
 

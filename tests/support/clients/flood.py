@@ -25,7 +25,6 @@ sealed = base64.urlsafe_b64decode(token)
 first, second, last = sealed[:BLOCK], sealed[BLOCK : 2 * BLOCK], sealed[-BLOCK:]
 
 
-
 def flood(process, result):
     statuses = collections.Counter()
     connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=60)
