@@ -1,5 +1,6 @@
 """record-shim render."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -7,8 +8,27 @@ import pytest
 from support.command import Run, assert_one_line
 from support.stack import free_port
 
-from shim.box.templates import nginx_site
+from shim.box.templates import OLDEST_NGINX, nginx_site
 from shim.cli import main
+from shim.errors import Misconfigured
+
+
+def tls_site(
+    certificate: str = "/etc/tls/certificate.pem",
+    certificate_key: str = "/etc/tls/key.pem",
+    *,
+    listen: str | None = None,
+    nginx_version: tuple[int, int, int] = OLDEST_NGINX,
+) -> str:
+    return nginx_site(
+        records="/srv/records",
+        listen=listen,
+        server_name="_",
+        internal_prefix="/_records/",
+        certificate=certificate,
+        certificate_key=certificate_key,
+        nginx_version=nginx_version,
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,10 +53,18 @@ from shim.cli import main
         "--socket=run/x.sock",
         "--socket=/run/x y.sock",
         "--log-dir=/var/log;",
+        "--certificate=fullchain.pem",
+        "--certificate=",
+        "--certificate=data:x",
+        '--certificate=/etc/"; evil',
+        "--certificate=/etc/$ssl_server_name.pem",
     ],
 )
+@pytest.mark.needs("nginx")
 def test_nothing_is_rendered_that_nginx_could_misread(run: Run, option: str) -> None:
     args = [option] if "--records" in option else ["--records=/srv/records", option]
+    if "--certificate" in option:
+        args.append("--certificate-key=/etc/tls/key.pem")
     assert_one_line(run("render", "nginx", *args), option.split("=")[0])
 
 
@@ -46,6 +74,66 @@ def test_listen(run: Run, listen: str) -> None:
     assert f"\n    listen {listen};\n" in site
     # Debian's default site would answer on IPv6, and log the links
     assert ("listen [::]:80;" in site) == (listen == "80")
+
+
+@pytest.mark.parametrize(
+    ("listen", "https", "http", "location"),
+    [
+        (None, ["443", "[::]:443"], ["80", "[::]:80"], "https://$host"),
+        ("8443", ["8443", "[::]:8443"], ["80", "[::]:80"], "https://$host:8443"),
+        ("192.0.2.1:443", ["192.0.2.1:443"], ["192.0.2.1:80"], "https://$host"),
+        ("[::1]:8443", ["[::1]:8443"], ["[::1]:80"], "https://$host:8443"),
+    ],
+)
+@pytest.mark.parametrize("version", [(1, 22, 1), (1, 25, 1), (1, 26, 3)])
+def test_listen_with_a_certificate(
+    listen: str | None,
+    https: list[str],
+    http: list[str],
+    location: str,
+    version: tuple[int, int, int],
+) -> None:
+    site = tls_site(listen=listen, nginx_version=version)
+    new = version >= (1, 25, 1)
+    ssl = " ssl" if new else " ssl http2"
+    assert re.findall(r"\n    listen (.*);", site) == [x + ssl for x in https] + http
+    assert ("\n    http2 on;\n" in site) == new
+    assert f"return 301 {location}$request_uri;" in site
+
+
+@pytest.mark.parametrize("listen", ["80", "127.0.0.1:80", "[::1]:80"])
+def test_port_80_is_for_the_redirect(listen: str) -> None:
+    with pytest.raises(Misconfigured, match="port 80 redirects to https"):
+        tls_site(listen=listen)
+
+
+def test_a_certificate_and_its_key_belong_together(run: Run) -> None:
+    for option in ("--certificate=/a.pem", "--certificate-key=/a.pem"):
+        status, out, err = run("render", "nginx", "--records=/srv/records", option)
+        assert (status, out) == (2, "")
+        assert "require each other" in err
+    # such as a relative path, the key is checked too
+    options = ["--certificate=/a.pem", "--certificate-key=key.pem"]
+    result = run("render", "nginx", "--records=/srv/records", *options)
+    assert_one_line(result, "--certificate-key 'key.pem'")
+
+
+def test_server_names_are_as_nginx_compares_them(run: Run) -> None:
+    """B17: nginx compares names in lower case and without a final dot."""
+    name = "--server-name=Storage.EXAMPLE.com."
+    _, site, _ = run("render", "nginx", "--records=/srv/records", name)
+    assert "\n    server_name storage.example.com;\n" in site
+
+
+@pytest.mark.needs("nginx")
+def test_the_installed_nginx_decides_how_http_2_is_turned_on(run: Run) -> None:
+    options = ["--certificate=/a.pem", "--certificate-key=/b.pem"]
+    _, site, _ = run("render", "nginx", "--records=/srv/records", *options)
+    printed = subprocess.run(["nginx", "-v"], check=True, capture_output=True).stderr
+    numbers = re.findall(rb"\d+", printed)[:3]
+    version = int(numbers[0]), int(numbers[1]), int(numbers[2])
+    expected = tls_site("/a.pem", "/b.pem", nginx_version=version)
+    assert site == expected
 
 
 def test_a_bad_internal_prefix_renders_nothing(

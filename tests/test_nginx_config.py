@@ -47,6 +47,10 @@ def test_the_site_is_found_among_others() -> None:
         socket="/run/record-shim/record-shim.sock",
         internal_prefix="/_records/",
         records="/srv/call records",
+        certificate=None,
+        certificate_key=None,
+        listen="80",
+        cache_time=None,
     )
     assert worker_user(config) == "www-data"
     assert listens_on(config, 8080)
@@ -69,6 +73,31 @@ def test_where_the_site_is_asked(listen: str, address: str, port: int) -> None:
     assert (site.address, site.port) == (address, port)
 
 
+@pytest.mark.parametrize("version", [(1, 22, 1), (1, 26, 3)])
+def test_the_tls_site_is_found_rather_than_the_one_that_redirects_to_it(
+    version: tuple[int, int, int],
+) -> None:
+    site = nginx_site(
+        records="/srv/records",
+        listen=None,
+        server_name="Storage.example.com.",
+        internal_prefix="/_records/",
+        certificate="/etc/tls/full chain.pem",
+        certificate_key="/etc/tls/key.pem",
+        nginx_version=version,
+    )
+    # whichever comes first
+    head, _, redirects = site.rpartition("\nserver {")
+    upstream, _, ours = head.rpartition("\nserver {")
+    for text in (site, f"{upstream}\nserver {{{redirects}\nserver {{{ours}"):
+        found = find_site(around(text))
+        assert found
+        assert (found.address, found.port, found.tls) == ("127.0.0.1", 443, True)
+        assert found.server_name == "storage.example.com"
+        assert found.certificate == "/etc/tls/full chain.pem"
+        assert found.certificate_key == "/etc/tls/key.pem"
+
+
 def test_what_certbot_makes_of_the_site() -> None:
     plain = "    listen 80;\n    listen [::]:80;\n"
     tls = (
@@ -81,9 +110,11 @@ def test_what_certbot_makes_of_the_site() -> None:
         "server { if ($host = storage.example.com) { return 301 https://$host$request_uri; }"
         " listen 80; server_name storage.example.com; return 404; }"
     )
-    found = find_site(around(moved))
-    assert found
-    assert (found.address, found.port, found.tls) == ("::1", 443, True)
+    # with --no-redirect, port 80 stays
+    for edited in (moved, site.replace(plain, plain + tls)):
+        found = find_site(around(edited))
+        assert found
+        assert (found.address, found.port, found.tls) == ("::1", 443, True)
 
 
 def test_a_configuration_without_the_site() -> None:

@@ -9,7 +9,7 @@ from ..tokens import PASTED, ecb, jwe, opener, token_of
 from ..tokens.claims import Claims, check_times
 from ..tokens.keys import Keyrings
 from ..tokens.settings import Settings
-from . import key_files, layout
+from . import interrupted, key_files, layout
 from .nginx import nginx_config
 from .nginx_config import Directive, Site, find_site, worker_user
 from .preflight import require_box
@@ -34,6 +34,7 @@ def check_box(path: str | None = None, url: str | None = None) -> Iterator[Findi
     service that is not running gets no request, because that would start it.
     """
     require_box()
+    yield from interrupted.findings()
     keyrings, finding = load_keys()
     yield finding
     for file in key_files.existing().values():

@@ -7,6 +7,7 @@ import hashlib
 import os
 
 from . import files
+from .files import File
 from .layout import DIRECTORY
 from .programs import run
 
@@ -25,17 +26,14 @@ def is_untouched() -> bool:
     return f" {_AVAILABLE} {md5.hexdigest()}" in conffiles
 
 
-def move_away() -> None:
-    """Disable the default site."""
-    os.rename(ENABLED, KEPT)
+def moved_back() -> dict[str, File | None]:
+    """Return the changes that enable the default site again if install disabled it.
 
-
-def put_back() -> bool:
-    """Enable the default site if install disabled it; return whether this was done."""
-    if not os.path.lexists(KEPT):
-        return False
+    If there is another one by now, that one stays.
+    """
+    kept = files.look(KEPT)
+    if kept is None:
+        return {}
     if os.path.lexists(ENABLED):
-        os.unlink(KEPT)
-        return False
-    os.rename(KEPT, ENABLED)
-    return True
+        return {KEPT: None}
+    return {ENABLED: kept, KEPT: None}

@@ -1,204 +1,227 @@
 """Setting up a storage box, and bringing it up to date: everything or nothing."""
 
-import contextlib
 import os
 from typing import NamedTuple
 
 from ..errors import Misconfigured
 from ..tokens.keys import ECB, load_keyrings, new_key
 from ..tokens.settings import load_settings
-from . import default_site, files, key_files, manifest, preflight
-from .changes import back_up, write
+from . import (
+    audit_log,
+    certbot,
+    default_site,
+    files,
+    install_conf,
+    journal,
+    key_files,
+    manifest,
+    preflight,
+    units,
+)
+from .files import File
 from .forget import remove_unused_cache
+from .install_conf import Given, Options
+from .interrupted import rolled_back
 from .layout import (
+    ACME_DIR,
     DIRECTORY,
+    INSTALL_CONF,
     KEY_FILES,
     MANIFEST,
+    NGINX_D,
     NGINX_UNIT,
+    SERVICE_UNIT,
     SETTINGS,
     SITE,
+    STATE_DIR,
     UNIT_FILES,
     UNITS,
+    WANTS,
 )
-from .nginx import nginx_config, reload_nginx, wait_for_site
-from .nginx_config import Site, find_site
+from .lock import locked
+from .nginx import answers, nginx_config, nginx_version, reload_nginx, wait_for_site
+from .nginx_config import Directive, Site, find_site
 from .results import Action, Step
 from .settings_file import read_settings
-from .systemd import is_active, is_enabled, systemctl
+from .systemd import is_active, systemctl
 from .templates import nginx_site, unit
 
 # only where there is no key at all, because a key is what makes its format open
 _FRESH_KEY = KEY_FILES[ECB]
 _SETTINGS_TEXT = """\
 # Settings of record-shim, one NAME=VALUE per line. docs/settings.md lists the SHIM_ variables.
-# After a change: systemctl restart record-shim
+# After a change: record-shim restart
 """
-
-
-class Options(NamedTuple):
-    """What the operator chooses; `cache_time`, such as 10m, asks for the cached form."""
-
-    records: str
-    server_name: str
-    listen: str
-    cache_time: str | None
+_DIRECTORIES = (DIRECTORY, NGINX_D, STATE_DIR, ACME_DIR)
+_CREATED = (*_DIRECTORIES, *(os.path.dirname(x) for x in WANTS), *audit_log.FILES)
 
 
 class Plan(NamedTuple):
     """What install is going to change."""
 
-    contents: dict[str, str]  # of files that are missing or out of date
-    edited: list[str]  # which of them the operator has edited
-    kept: list[Step]  # edited files that stay
-    digests: dict[str, str]  # of files that are up to date
+    after: dict[
+        str, File | None
+    ]  # files that are missing or out of date; None: removed
+    steps: list[Step]  # what to say about it; WRITTEN has the difference
 
 
-def install_box(options: Options, *, dry_run: bool, force: bool) -> list[Step]:
+def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
     """Write the files that are missing or out of date, and start what uses them.
 
-    A file that was edited since install wrote it is kept, unless `force`. With `dry_run`
-    nothing changes, and the result is what would be done. Raises Misconfigured when
-    something is in the way; the box is then as it was.
+    Options that are not `given` are those of the last install. A file that was edited
+    since install wrote it is kept, unless `force`. With `dry_run` nothing changes, and
+    the result is what would be done. Raises Misconfigured when something is in the way;
+    the box is then as it was.
     """
     preflight.require_box()
-    wanted = _wanted_files(options)
+    with locked("install"):
+        steps = rolled_back(dry_run=dry_run)
+        config = _config_before()
+        old = install_conf.remembered(config)
+        options = install_conf.with_given(old, given)
+        wanted = _wanted_files(options)
+        _check(options, config)
+        changes = install_conf.changes(old, options)
+        plan = _plan(wanted, options, force)
+        outdated = [x.path for x in plan.steps if x.action is Action.OUTDATED]
+        if changes and outdated:
+            raise Misconfigured(
+                f"{outdated[0]} was edited, so this cannot change: {changes[0]}",
+                f"move your lines to {NGINX_D}, then add --force, which keeps a backup",
+            )
+        steps += [Step(Action.CHANGED, INSTALL_CONF, x) for x in changes] + plan.steps
+        if dry_run:
+            return steps
+        if config is not None:
+            # what an earlier cached form left behind must not be used again
+            remove_unused_cache()
+        return [_without_difference(x) for x in steps] + _carry_out(plan)
+
+
+def _check(options: Options, config: Directive | None) -> None:
+    """Raise Misconfigured when something on the box is in the way."""
     preflight.check_records_directory(options.records)
     preflight.check_environment(options.records)
+    preflight.check_units()
+    if options.certificate and options.certificate_key:
+        preflight.check_certificate(options.certificate, options.certificate_key)
     if key_files.existing():
         load_keyrings(key_files.existing())
-    config, _ = nginx_config()
-    preflight.check_port(config, options.listen)
+    if config is not None:
+        preflight.check_includes(config)
+        preflight.check_ports(config, options.listen, options.certificate)
 
-    plan = _plan(wanted, force)
-    if dry_run:
-        return plan.kept + _would_do(plan)
-    return plan.kept + _carry_out(plan)
+
+def _config_before() -> Directive | None:
+    """Return nginx's configuration, None if our own site may be what makes it invalid.
+
+    Raises Misconfigured when it is invalid without our site.
+    """
+    try:
+        return nginx_config()[0]
+    except Misconfigured:
+        if not os.path.lexists(SITE):
+            raise
+    return None
 
 
 def _wanted_files(options: Options) -> dict[str, str]:
-    units = {path: unit(name, options.records) for name, path in UNIT_FILES.items()}
-    site = nginx_site(
+    wanted = {path: unit(name, options.records) for name, path in UNIT_FILES.items()}
+    wanted[SITE] = nginx_site(
         records=options.records,
         listen=options.listen,
         server_name=options.server_name,
         internal_prefix=load_settings(read_settings()).internal_prefix,
         cache_time=options.cache_time,
+        certificate=options.certificate,
+        certificate_key=options.certificate_key,
+        nginx_version=nginx_version(),
     )
-    return {**units, SITE: site}
+    return wanted
 
 
-def _plan(wanted: dict[str, str], force: bool) -> Plan:
+def _plan(wanted: dict[str, str], options: Options, force: bool) -> Plan:
+    plan = Plan({}, [])
     digests = manifest.recorded()
-    contents: dict[str, str] = {}
-    edited: list[str] = []
-    kept: list[Step] = []
     for path, text in wanted.items():
-        current = files.read(path)
-        if current == text:
-            digests[path] = manifest.sha256(text)
-            continue
-        if current is not None and digests.get(path) != manifest.sha256(current):
-            if not force:
-                difference = files.difference(path, current, text)
-                kept.append(Step(Action.KEPT, path, difference))
-                continue
-            edited.append(path)
-        contents[path] = text
+        _plan_file(plan, path, text, digests, force)
     if not os.path.lexists(SETTINGS):
-        contents[SETTINGS] = _SETTINGS_TEXT
-    return Plan(contents, edited, kept, digests)
-
-
-def _would_do(plan: Plan) -> list[Step]:
-    steps = [
-        Step(Action.BACKED_UP, path, files.free_name(path)) for path in plan.edited
-    ]
-    steps += [
-        Step(Action.WRITTEN, path, files.difference(path, files.read(path) or "", text))
-        for path, text in plan.contents.items()
-    ]
+        settings = File(_SETTINGS_TEXT)
+        plan.after[SETTINGS] = settings
+        plan.steps.append(_written(SETTINGS, None, settings.text))
+        digests[SETTINGS] = settings.digest()
     if not key_files.existing():
-        steps.append(Step(Action.CREATED, _FRESH_KEY))
+        plan.after[_FRESH_KEY] = File(new_key(), mode=0o600)
+        plan.steps.append(Step(Action.CREATED, _FRESH_KEY))
     if default_site.is_untouched():
-        steps.append(Step(Action.MOVED, default_site.ENABLED, default_site.KEPT))
-    return steps
+        plan.after[default_site.KEPT] = files.look(default_site.ENABLED)
+        plan.after[default_site.ENABLED] = None
+        plan.steps.append(Step(Action.MOVED, default_site.ENABLED, default_site.KEPT))
+    for path, text in (
+        (INSTALL_CONF, install_conf.text_of(options)),
+        (MANIFEST, manifest.text_of(digests)),
+    ):
+        if files.read(path) != text:
+            plan.after[path] = File(text)
+    return plan
+
+
+def _plan_file(
+    plan: Plan, path: str, text: str, digests: dict[str, str], force: bool
+) -> None:
+    """Add the file to the plan if it differs from `text`, and its digest to `digests`."""
+    # a site that is a symbolic link stays one
+    target = os.path.realpath(path)
+    current, wanted, recorded = files.look(target), File(text), digests.get(path, "")
+    if current is None:
+        plan.after[target] = wanted
+    elif current.text != text:
+        if current.digest() != recorded:
+            if not force and not certbot.is_certbots(current, recorded):
+                is_newest = wanted.digest() == recorded
+                action = Action.KEPT if is_newest else Action.OUTDATED
+                difference = files.difference(path, current.text, text)
+                plan.steps.append(Step(action, path, difference))
+                return
+            backup = files.free_name(path)
+            plan.after[backup] = current
+            plan.steps.append(Step(Action.BACKED_UP, path, backup))
+        plan.after[target] = current._replace(text=text)
+    if target in plan.after:
+        plan.steps.append(_written(path, current, text))
+    digests[path] = wanted.digest()
+
+
+def _written(path: str, current: File | None, text: str) -> Step:
+    old = current.text if current else ""
+    return Step(Action.WRITTEN, path, files.difference(path, old, text))
+
+
+def _without_difference(step: Step) -> Step:
+    return step._replace(detail="") if step.action is Action.WRITTEN else step
 
 
 def _carry_out(plan: Plan) -> list[Step]:
     """Make the changes and start what uses them; on any failure undo all of it."""
-    units_changed = any(path in plan.contents for path in UNIT_FILES.values())
-    was_active = {x: is_active(x) for x in (*UNITS, NGINX_UNIT)}
-    with contextlib.ExitStack() as undo:
-        # called last, when the files are back
-        undo.callback(_as_before, was_active, units_changed)
-        steps = _write_files(plan, undo)
+    changed = units.changed_units(plan.after)
+    if not changed and units.is_outdated():
+        changed = [SERVICE_UNIT]
+    with journal.change("install", plan.after, _CREATED):
+        for directory in _DIRECTORIES:
+            os.makedirs(directory, 0o755, exist_ok=True)
+        audit_log.make_private()
+        for path, file in plan.after.items():
+            files.put(path, file)
         site = _check_site()
-        steps += _start_units(units_changed, undo)
-        if steps or not was_active[NGINX_UNIT]:
+        if any(x in plan.after for x in UNIT_FILES.values()):
+            systemctl("daemon-reload")
+        steps = units.enable() + units.start(UNITS, changed)
+        if plan.after or not is_active(NGINX_UNIT) or not answers(site):
             reload_nginx()
             steps.append(Step(Action.RELOADED, NGINX_UNIT))
         wait_for_site(site)
-        remove_unused_cache()
-        written = {x: manifest.sha256(text) for x, text in plan.contents.items()}
-        recorded = manifest.text_of(plan.digests | written)
-        if recorded != files.read(MANIFEST):
-            write(MANIFEST, recorded, undo)
-        undo.pop_all()
+    remove_unused_cache()
     return steps
-
-
-def _write_files(plan: Plan, undo: contextlib.ExitStack) -> list[Step]:
-    steps = []
-    if not os.path.isdir(DIRECTORY):
-        os.mkdir(DIRECTORY, 0o755)
-        undo.callback(os.rmdir, DIRECTORY)
-    if not key_files.existing():
-        write(_FRESH_KEY, new_key(), undo, 0o600)
-        steps.append(Step(Action.CREATED, _FRESH_KEY))
-    for path, text in plan.contents.items():
-        if path in plan.edited:
-            steps.append(Step(Action.BACKED_UP, path, back_up(path, undo)))
-        write(path, text, undo)
-        steps.append(Step(Action.WRITTEN, path))
-    if default_site.is_untouched():
-        default_site.move_away()
-        undo.callback(default_site.put_back)
-        steps.append(Step(Action.MOVED, default_site.ENABLED, default_site.KEPT))
-    return steps
-
-
-def _start_units(changed: bool, undo: contextlib.ExitStack) -> list[Step]:
-    steps = []
-    if changed:
-        systemctl("daemon-reload")
-    disabled = [x for x in UNITS if not is_enabled(x)]
-    for each in disabled:
-        undo.callback(systemctl, "disable", "--now", each)
-    if disabled:
-        systemctl("enable", *UNITS)
-        steps += [Step(Action.ENABLED, x) for x in disabled]
-    stopped = [x for x in UNITS if not is_active(x)]
-    if changed or stopped:
-        # systemd does not recreate a socket while its service runs
-        if changed:
-            systemctl("stop", *reversed(UNITS))
-        systemctl("start", *UNITS)
-        steps += [Step(Action.STARTED, x) for x in UNITS]
-    return steps
-
-
-def _as_before(was_active: dict[str, bool], units_changed: bool) -> None:
-    """Start and stop units so that they are as `was_active` says."""
-    systemctl("daemon-reload")
-    active = [name for name in UNITS if was_active[name]]
-    if active and units_changed:
-        systemctl("stop", *reversed(active))
-    if active:
-        systemctl("start", *active)
-    if was_active[NGINX_UNIT]:
-        reload_nginx()
-    else:
-        systemctl("stop", NGINX_UNIT)
 
 
 def _check_site() -> Site:
@@ -207,8 +230,7 @@ def _check_site() -> Site:
     site = find_site(config)
     if site is None:
         raise Misconfigured(
-            f"nginx does not read {SITE}",
-            "add `include /etc/nginx/conf.d/*.conf;` to the http block of nginx.conf",
+            f"the site is not in {SITE}", "run record-shim install --force"
         )
     if f'conflicting server name "{site.server_name}"' in warnings:
         raise Misconfigured(

@@ -59,7 +59,7 @@ def rotate(path: str) -> None:
             path, new, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
         )
     except OSError as error:
-        temporary = f"{path}.new"
+        temporary = files.temporary_name(path)
         raise Misconfigured(
             f"key file {path!r}: {error.strerror}: {error.filename or temporary}; the file"
             " is unchanged",

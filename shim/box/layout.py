@@ -24,6 +24,12 @@ SOCKET_UNIT, SERVICE_UNIT = UNITS
 NGINX_UNIT = "nginx.service"
 UNIT_FILES = {unit: f"/etc/systemd/system/{unit}" for unit in UNITS}
 
+# what `systemctl enable` creates
+WANTS = (
+    f"/etc/systemd/system/sockets.target.wants/{SOCKET_UNIT}",
+    f"/etc/systemd/system/multi-user.target.wants/{SERVICE_UNIT}",
+)
+
 SOCKET = "/run/record-shim/record-shim.sock"
 CACHE_DIR = "/run/record-shim-cache"
 LOG_DIR = "/var/log/nginx"

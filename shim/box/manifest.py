@@ -3,8 +3,6 @@
 A file that no longer matches was edited.
 """
 
-import hashlib
-
 from . import files
 from .layout import MANIFEST
 
@@ -22,4 +20,4 @@ def text_of(digests: dict[str, str]) -> str:
 
 def sha256(text: str) -> str:
     """Return the digest of a file with this content."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return files.File(text).digest()

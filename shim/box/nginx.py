@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 
 from ..errors import Misconfigured
-from .layout import NGINX_UNIT
+from .layout import NGINX_UNIT, STOPPED
 from .nginx_config import Directive, Site, parse
 from .programs import run, wait_until
 from .systemd import systemctl, unit_property
@@ -24,6 +24,19 @@ def nginx_command() -> str:
     if command is None:
         raise Misconfigured("nginx is not installed", "run apt-get install nginx")
     return command
+
+
+def nginx_version() -> tuple[int, int, int]:
+    """Return the version of nginx; raises Misconfigured when it is not installed."""
+    # nginx version: nginx/1.26.3 (Ubuntu)
+    printed = run(nginx_command(), "-v").stderr
+    version = re.search(r"/([0-9]+)\.([0-9]+)\.([0-9]+)", printed)
+    if version is None:
+        raise Misconfigured(
+            f"nginx -v prints no version but {printed.strip()!r}",
+            "install Debian's nginx",
+        )
+    return int(version[1]), int(version[2]), int(version[3])
 
 
 def nginx_config() -> tuple[Directive, str]:
@@ -51,16 +64,19 @@ def reload_nginx() -> None:
 
 def wait_for_site(site: Site) -> None:
     """Wait until nginx answers as our site does; raises Misconfigured."""
+    wait_until(lambda: answers(site), _failed("nginx does not serve the site"))
 
-    def answers() -> bool:
-        with (
-            contextlib.suppress(OSError, http.client.HTTPException),
-            asked(site, "/") as answer,
-        ):
-            return answer.status == 404 and bool(answer.getheader("Referrer-Policy"))
-        return False
 
-    wait_until(answers, _failed("nginx does not serve the site"))
+def answers(site: Site) -> bool:
+    """Return whether nginx answers as our site does, or as it does while it is stopped."""
+    with (
+        contextlib.suppress(OSError, http.client.HTTPException),
+        asked(site, "/") as answer,
+    ):
+        if answer.status == 503:
+            return os.path.lexists(STOPPED)
+        return answer.status == 404 and bool(answer.getheader("Referrer-Policy"))
+    return False
 
 
 @contextlib.contextmanager

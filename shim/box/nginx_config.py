@@ -1,7 +1,9 @@
 """nginx's configuration, as `nginx -T` prints it, and our site in it."""
 
+import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import NamedTuple
 
 # nginx's own grammar: strings, comments, punctuation, words
@@ -33,6 +35,10 @@ class Site(NamedTuple):
     socket: str
     internal_prefix: str
     records: str
+    certificate: str | None
+    certificate_key: str | None
+    listen: str  # as the option --listen has it
+    cache_time: str | None
 
 
 def parse(text: str) -> Directive:
@@ -58,7 +64,10 @@ def parse(text: str) -> Directive:
 
 
 def find_site(config: Directive) -> Site | None:
-    """Return our site if `config` contains it."""
+    """Return our site if `config` contains it.
+
+    It is the server that passes tokens to the endpoint, not the one that redirects to it.
+    """
     upstream = next(
         (x for x in config.find("upstream") if x.words[1:] == ["record-shim"]), None
     )
@@ -78,12 +87,32 @@ def find_site(config: Directive) -> Site | None:
             address=address,
             port=port,
             tls=tls,
-            server_name=next((x.words[1] for x in server.find("server_name")), "_"),
+            server_name=_value(server, "server_name") or "_",
             socket=next(upstream.find("server")).words[1].removeprefix("unix:"),
             internal_prefix=internal[0].words[-1],
             records=records[0].rstrip("/"),
+            certificate=_value(server, "ssl_certificate"),
+            certificate_key=_value(server, "ssl_certificate_key"),
+            listen=_listen_option(server),
+            cache_time=_cache_time(server),
         )
     return None
+
+
+def includes(config: Directive, path: str) -> bool:
+    """Return whether the http block reads the file at `path` if there is one."""
+    patterns = [
+        os.path.join("/etc/nginx", x.words[1])
+        for http in config.find("http")
+        for x in http.block
+        if x.words[0] == "include"
+    ]
+    # as glob(3) does, a pattern for names does not match directories
+    directory, name = os.path.split(path)
+    return any(
+        os.path.dirname(x) == directory and fnmatch(name, os.path.basename(x))
+        for x in patterns
+    )
 
 
 def cache_directory(config: Directive) -> str | None:
@@ -108,12 +137,25 @@ def listens_on(config: Directive, port: int) -> bool:
     return any(_parsed(x)[1] == port for x in config.find("listen"))
 
 
+def _listen_option(server: Directive) -> str:
+    # a port alone has a line for IPv4 and one for IPv6
+    return min((x.words[1] for x in server.find("listen")), key=len, default="80")
+
+
+def _cache_time(server: Directive) -> str | None:
+    times = [x.words for x in server.find("proxy_cache_valid")]
+    return next((x[2] for x in times if x[1] == "200"), None)
+
+
+def _value(server: Directive, name: str) -> str | None:
+    return next((x.words[1] for x in server.find(name)), None)
+
+
 def _listen(server: Directive) -> tuple[str, int, bool]:
-    listens = list(server.find("listen"))
-    parsed = [(*_parsed(x), "ssl" in x.words) for x in listens]
-    # certbot moves port 80 to a server of its own, which only redirects
-    address, port, tls = next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
-    return address, port, tls
+    parsed = [(*_parsed(x), "ssl" in x.words) for x in server.find("listen")]
+    # a site that certbot edited may still listen on port 80 as well
+    parsed.sort(key=lambda x: not x[2])
+    return next((x for x in parsed if x[1]), ("127.0.0.1", 80, False))
 
 
 def _parsed(listen: Directive) -> tuple[str, int]:

@@ -13,6 +13,8 @@ class Action(Enum):
     WRITTEN = "written"
     BACKED_UP = "backed-up"
     KEPT = "kept"
+    # kept, although there is a newer version
+    OUTDATED = "outdated"
     MOVED = "moved"
     RESTORED = "restored"
     REMOVED = "removed"

@@ -24,16 +24,21 @@ def systemctl(*args: str) -> None:
         )
 
 
-def unit_property(unit: str, name: str) -> str:
+def unit_property(unit: str, name: str, *options: str) -> str:
     """Return systemd's property `name` of `unit`, such as "active" for ActiveState."""
     return run(
-        "systemctl", "show", f"--property={name}", "--value", unit
+        "systemctl", "show", f"--property={name}", "--value", *options, unit
     ).stdout.strip()
 
 
 def is_active(unit: str) -> bool:
     """Return whether `unit` is running or, if it is a socket, listening."""
     return unit_property(unit, "ActiveState") == "active"
+
+
+def is_stopped(unit: str) -> bool:
+    """Return whether `unit` neither runs nor is about to."""
+    return unit_property(unit, "ActiveState") in ("inactive", "failed")
 
 
 def is_enabled(unit: str) -> bool:

@@ -2,77 +2,131 @@
 
 import contextlib
 import os
+import shutil
+from typing import NamedTuple
 
-from . import default_site, files, key_files, manifest
+from ..errors import Misconfigured
+from . import default_site, files, journal, key_files, manifest, units
+from .files import File
 from .forget import remove_unused_cache
+from .interrupted import rolled_back
 from .layout import (
+    ACME_DIR,
     DIRECTORY,
+    INSTALL_CONF,
     MANIFEST,
+    NGINX_D,
     NGINX_UNIT,
     SETTINGS,
     SITE,
+    STATE_DIR,
+    STOPPED,
     UNIT_FILES,
 )
-from .nginx import nginx_config
-from .preflight import require_box
+from .lock import locked
+from .nginx import nginx_config, reload_nginx
+from .preflight import check_units
 from .results import Action, Step
-from .systemd import systemctl
+from .systemd import is_active, require_systemd, systemctl
+from .users import require_root
+
+
+class Plan(NamedTuple):
+    """What uninstall is going to change."""
+
+    after: dict[str, File | None]  # None: removed
+    steps: list[Step]
 
 
 def uninstall_box(*, purge: bool) -> list[Step]:
     """Stop and remove what install set up.
 
     An edited file is kept as a backup. Records, keys and edited settings stay; `purge`
-    removes keys and settings. Raises Misconfigured.
+    removes keys and settings. Raises Misconfigured; the box is then as it was.
     """
-    require_box()
-    units = {x: path for x, path in UNIT_FILES.items() if os.path.lexists(path)}
+    require_root()
+    require_systemd()
+    check_units()
+    with locked("uninstall"):
+        steps = rolled_back()
+        plan = _plan(purge)
+        if plan.after:
+            _carry_out(plan)
+        steps += plan.steps
+        if purge:
+            # not in the journal, which would keep a copy of them
+            steps += [_removed(x) for x in key_files.existing().values()]
+        if not steps:
+            return []
+        units.remove_socket()
+        _remove_directories()
+        return steps + [Step(Action.KEPT, x) for x in _kept()]
+
+
+def _plan(purge: bool) -> Plan:
+    plan = Plan({}, [])
     digests = manifest.recorded()
-    leftovers = _leftovers(digests, purge)
-    if not units and not leftovers and not os.path.lexists(SITE):
-        return []
-    # nginx must be able to reload, or it would go on with a site that is gone
-    nginx_config()
-    steps = []
-    # the site before the endpoint, so that nginx never asks an endpoint that is gone
-    if os.path.lexists(SITE):
-        steps.append(_remove(SITE, digests))
-    if default_site.put_back():
-        steps.append(Step(Action.RESTORED, default_site.ENABLED))
-    systemctl("try-reload-or-restart", NGINX_UNIT)
-    if units:
-        systemctl("disable", "--now", *units)
-        steps += [_remove(path, digests) for path in units.values()]
+    for path in (SITE, *UNIT_FILES.values()):
+        current = files.look(path)
+        if current is None:
+            continue
+        plan.after[path] = None
+        content = files.look(os.path.realpath(path))
+        if content and content.digest() == digests.get(path):
+            plan.steps.append(Step(Action.REMOVED, path))
+        else:
+            backup = files.free_name(path)
+            plan.after[backup] = current
+            plan.steps.append(Step(Action.BACKED_UP, path, backup))
+    default = default_site.moved_back()
+    plan.after.update(default)
+    if default.get(default_site.ENABLED):
+        plan.steps.append(Step(Action.RESTORED, default_site.ENABLED))
+    settings = files.look(SETTINGS)
+    if settings and (purge or settings.digest() == digests.get(SETTINGS)):
+        plan.after[SETTINGS] = None
+        plan.steps.append(Step(Action.REMOVED, SETTINGS))
+    for path in (INSTALL_CONF, STOPPED, MANIFEST):
+        if os.path.lexists(path):
+            plan.after[path] = None
+            plan.steps.append(Step(Action.REMOVED, path))
+    return plan
+
+
+def _carry_out(plan: Plan) -> None:
+    installed = [x for x, path in UNIT_FILES.items() if path in plan.after]
+    with journal.change("uninstall", plan.after, ()):
+        for path, file in plan.after.items():
+            if path not in UNIT_FILES.values():
+                files.put(path, file)
+        # before the units, so that nginx never asks an endpoint that is gone
+        if is_active(NGINX_UNIT):
+            # or nginx would go on with a site that is gone
+            nginx_config()
+            reload_nginx()
+        if installed:
+            systemctl("disable", "--now", *installed)
+        for path in UNIT_FILES.values():
+            files.put(path, None)
         systemctl("daemon-reload")
-    for path in leftovers:
-        os.unlink(path)
-        steps.append(Step(Action.REMOVED, path))
-    remove_unused_cache()
-    with contextlib.suppress(OSError):
-        os.rmdir(DIRECTORY)
-    kept = [*key_files.existing().values(), SETTINGS]
-    return steps + [Step(Action.KEPT, x) for x in kept if os.path.lexists(x)]
 
 
-def _remove(path: str, digests: dict[str, str]) -> Step:
-    if digests.get(path) == manifest.sha256(files.read(path) or ""):
-        os.unlink(path)
-        return Step(Action.REMOVED, path)
-    backup = files.free_name(path)
-    os.rename(path, backup)
-    return Step(Action.BACKED_UP, path, backup)
+def _removed(path: str) -> Step:
+    os.unlink(path)
+    return Step(Action.REMOVED, path)
 
 
-def _leftovers(digests: dict[str, str], purge: bool) -> list[str]:
-    """Return which other files of ours are to be removed, the manifest last."""
-    paths = []
-    settings = files.read(SETTINGS)
-    if settings is not None and (
-        purge or digests.get(SETTINGS) == manifest.sha256(settings)
-    ):
-        paths.append(SETTINGS)
-    if purge:
-        paths += key_files.existing().values()
-    if os.path.lexists(MANIFEST):
-        paths.append(MANIFEST)
-    return paths
+def _remove_directories() -> None:
+    """Remove our directories, except those with files of the operator."""
+    with contextlib.suppress(Misconfigured):
+        # without nginx it stays; it is in memory
+        remove_unused_cache()
+    shutil.rmtree(ACME_DIR, ignore_errors=True)
+    for path in (STATE_DIR, NGINX_D, DIRECTORY):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
+def _kept() -> list[str]:
+    paths = (*key_files.existing().values(), SETTINGS, NGINX_D)
+    return [x for x in paths if os.path.lexists(x)]

@@ -8,15 +8,17 @@ import click
 
 from ..box.check import check_box
 from ..box.forget import forget_links
-from ..box.install import Options, install_box
+from ..box.install import install_box
+from ..box.install_conf import KEEP_CACHE_TIME
 from ..box.results import Action, Finding, Step
 from ..box.uninstall import uninstall_box
 from .options import (
-    cache_option,
-    cache_time_of,
     cache_time_option,
+    certificate_key_option,
+    certificate_option,
     link_or_stdin,
     listen_option,
+    require_both,
 )
 
 json_option = click.option(
@@ -25,24 +27,32 @@ json_option = click.option(
 
 
 @click.command()
-@click.option("--records", required=True, metavar="DIR", help="The records directory.")
-@click.option(
-    "--server-name", required=True, metavar="NAME", help="The host name in the links."
-)
+@click.option("--records", metavar="DIR", help="The records directory.")
+@click.option("--server-name", metavar="NAME", help="The host name in the links.")
 @listen_option
-@cache_option
+@click.option(
+    "--cache/--no-cache",
+    default=None,
+    help="Use the cached form: nginx keeps opened tokens in memory.",
+)
 @cache_time_option
+@certificate_option
+@certificate_key_option
+@click.option("--no-certificate", is_flag=True, help="Turn TLS off.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @click.option(
     "--force", is_flag=True, help="Replace edited files too; keep them as FILE.bak."
 )
 @json_option
 def install(
-    records: str,
-    server_name: str,
-    listen: str,
-    cache: bool,
+    records: str | None,
+    server_name: str | None,
+    listen: str | None,
+    cache: bool | None,
     cache_time: str | None,
+    certificate: str | None,
+    certificate_key: str | None,
+    no_certificate: bool,
     dry_run: bool,
     force: bool,
     as_json: bool,
@@ -50,19 +60,37 @@ def install(
     """Set up this box, or bring it up to date. Requires root.
 
     Writes a key, the systemd units and the nginx site, starts them, and ends with
-    record-shim check. When run again, it changes only what differs. It does not
-    change edited files unless you add --force.
+    record-shim check. Options that you leave out are those of the last time. It does
+    not change edited files unless you add --force.
 
     \b
     Example: record-shim install --records /srv/records --server-name storage.example.com
     """
-    options = Options(records, server_name, listen, cache_time_of(cache, cache_time))
-    steps = install_box(options, dry_run=dry_run, force=force)
+    require_both(certificate, certificate_key)
+    if no_certificate and certificate is not None:
+        raise click.UsageError("--certificate and --no-certificate: use one")
+    if cache is False and cache_time is not None:
+        raise click.UsageError("--cache-time requires --cache")
+    options: dict[str, str | None] = {
+        "records": records,
+        "server_name": server_name,
+        "listen": listen,
+        "cache_time": cache_time or (KEEP_CACHE_TIME if cache else None),
+        "certificate": certificate,
+        "certificate_key": certificate_key,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    turned_off = (["cache_time"] if cache is False else []) + (
+        ["certificate", "certificate_key"] if no_certificate else []
+    )
+    steps = install_box(given | dict.fromkeys(turned_off), dry_run=dry_run, force=force)
     if not as_json:
         _print_steps(steps, dry_run)
     findings = [] if dry_run else _report(check_box(), as_json)
     if as_json:
         _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
+    if any(x.action is Action.OUTDATED for x in steps):
+        sys.exit(1)
     _exit(findings)
 
 
@@ -79,6 +107,8 @@ def uninstall(purge: bool, as_json: bool) -> None:
     \b
     Example: record-shim uninstall
     """
+    if purge and sys.stdin.isatty():
+        click.confirm("Delete all keys? No link will ever open again", abort=True)
     steps = uninstall_box(purge=purge)
     if as_json:
         _print_json(steps=_json_steps(steps))
@@ -154,9 +184,10 @@ def _exit(findings: Iterable[Finding]) -> None:
 
 def _print_steps(steps: list[Step], dry_run: bool) -> None:
     for step in steps:
-        if step.action is Action.KEPT or (dry_run and step.action is Action.WRITTEN):
+        kept = step.action in (Action.KEPT, Action.OUTDATED)
+        if kept or (dry_run and step.action is Action.WRITTEN):
             click.echo(step.detail)
-        if not dry_run or step.action is Action.KEPT:
+        if not dry_run or kept:
             click.echo(_worded(step))
         elif step.action is Action.CREATED:
             click.echo(f"{step.path}: a new key would be created")
@@ -164,19 +195,28 @@ def _print_steps(steps: list[Step], dry_run: bool) -> None:
             click.echo(f"{step.path}: would be moved to {step.detail}")
         elif step.action is Action.BACKED_UP:
             click.echo(f"{step.path}: edited, so it would be kept as {step.detail}")
+        elif step.action is Action.CHANGED:
+            click.echo(step.detail)
     if dry_run:
         click.echo("nothing was changed (--dry-run)")
     elif not steps:
         click.echo("nothing to change")
-    elif all(step.action is Action.KEPT for step in steps):
+    elif all(x.action in (Action.KEPT, Action.OUTDATED) for x in steps):
         click.echo("nothing was changed")
 
 
 def _worded(step: Step) -> str:
+    if step.action is Action.CHANGED:
+        return step.detail
     if step.action is Action.CREATED:
         what = "created with a new key; give it to the PBX, or replace it with the PBX's key"
     elif step.action is Action.BACKED_UP:
         what = f"edited, so it was kept as {step.detail}"
+    elif step.action is Action.OUTDATED:
+        what = (
+            "edited, so it was not brought up to date; --force replaces it and keeps a"
+            " backup"
+        )
     elif step.action is Action.KEPT and step.detail:
         what = "edited, so it was not changed; --force replaces it and keeps a backup"
     elif step.action is Action.KEPT:
@@ -186,6 +226,10 @@ def _worded(step: Step) -> str:
             f"moved to {step.detail}, because it answers for every host name and logs whole"
             " links"
         )
+    elif step.action is Action.RESTORED:
+        what = "restored; it logs whole links that still arrive"
+    elif step.action is Action.ROLLED_BACK:
+        what = f"rolled back, because an earlier {step.detail} was interrupted"
     else:
         what = step.action.value
     return f"{step.path}: {what}"

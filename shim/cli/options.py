@@ -5,7 +5,7 @@ import sys
 import click
 
 from ..box.layout import DIRECTORY
-from ..box.templates import CACHE_TIME
+from ..box.templates import CACHE_TIME, HTTP_PORT, HTTPS_PORT
 from ..tokens.keys import ECB, JWE
 
 key_file_option = click.option(
@@ -18,10 +18,22 @@ key_file_option = click.option(
 )
 listen_option = click.option(
     "--listen",
-    default="80",
-    show_default=True,
     metavar="[ADDR:]PORT",
-    help="Where nginx listens. Without ADDR, on all IPv4 and IPv6 addresses.",
+    help=(
+        f"Where nginx listens: port {HTTP_PORT} by default, {HTTPS_PORT} with --certificate."
+        " Without ADDR, on all IPv4 and IPv6 addresses."
+    ),
+)
+certificate_option = click.option(
+    "--certificate",
+    metavar="FILE",
+    help=(
+        "Serve https with this certificate and its chain (PEM). Port"
+        f" {HTTP_PORT} then redirects to https."
+    ),
+)
+certificate_key_option = click.option(
+    "--certificate-key", metavar="FILE", help="The certificate's private key (PEM)."
 )
 cache_option = click.option(
     "--cache",
@@ -33,6 +45,12 @@ cache_time_option = click.option(
     metavar="TIME",
     help=f"How long nginx keeps them, such as 90s, {CACHE_TIME} (the default) or 1h.",
 )
+
+
+def require_both(certificate: str | None, certificate_key: str | None) -> None:
+    """Raise UsageError when only one of the two is given."""
+    if (certificate is None) != (certificate_key is None):
+        raise click.UsageError("--certificate and --certificate-key require each other")
 
 
 def cache_time_of(cache: bool, cache_time: str | None) -> str | None:

@@ -5,9 +5,18 @@ import os
 import click
 
 from ..box.layout import CACHE_DIR, LOG_DIR, SOCKET, UNIT_FILES, UNITS
-from ..box.templates import nginx_site, unit
+from ..box.nginx import nginx_version
+from ..box.templates import OLDEST_NGINX, nginx_site, unit
 from ..tokens.settings import load_settings
-from .options import cache_option, cache_time_of, cache_time_option, listen_option
+from .options import (
+    cache_option,
+    cache_time_of,
+    cache_time_option,
+    certificate_key_option,
+    certificate_option,
+    listen_option,
+    require_both,
+)
 
 
 @click.group()
@@ -28,6 +37,8 @@ def render() -> None:
     metavar="NAME",
     help="The host name in the links. Omit it if this is nginx's only site.",
 )
+@certificate_option
+@certificate_key_option
 @click.option(
     "--socket",
     default=SOCKET,
@@ -53,8 +64,10 @@ def render() -> None:
 )
 def nginx(
     records: str,
-    listen: str,
+    listen: str | None,
     server_name: str,
+    certificate: str | None,
+    certificate_key: str | None,
     socket: str,
     log_dir: str,
     cache: bool,
@@ -68,10 +81,15 @@ def nginx(
     \b
     Example: record-shim render nginx --records /srv/records
     """
+    require_both(certificate, certificate_key)
     site = nginx_site(
         records=records,
         listen=listen,
         server_name=server_name,
+        certificate=certificate,
+        certificate_key=certificate_key,
+        # nginx need not be installed here, unless its version matters
+        nginx_version=nginx_version() if certificate else OLDEST_NGINX,
         internal_prefix=load_settings(os.environ).internal_prefix,
         socket=socket,
         log_dir=log_dir,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import box_coverage
-from support.box import INSTALL, SHIM, Box, booted, readme_commands
+from support.box import DEFAULTS, INSTALL, SHIM, Box, booted, readme_commands
 from support.selection import is_whole_suite
 
 COVERAGE = pytest.StashKey[Path]()
@@ -47,7 +47,7 @@ def bare(machine: Box) -> Box:
 @pytest.fixture
 def box(machine: Box) -> Box:
     """A box that is set up."""
-    machine.run(INSTALL)
+    machine.run(f"{INSTALL} {DEFAULTS}")
     return machine
 
 

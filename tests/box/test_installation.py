@@ -101,11 +101,49 @@ OBSTACLES = {
         'nginx: duplicate upstream "record-shim"',
     ),
     "an nginx that does not read conf.d": (
-        "cp /etc/nginx/nginx.conf /root; sed -i /conf.d/d /etc/nginx/nginx.conf",
+        "cp /etc/nginx/nginx.conf /root; sed -i '/include.*conf;/d' /etc/nginx/nginx.conf",
         "cp /root/nginx.conf /etc/nginx/nginx.conf",
         INSTALL,
         f"nginx does not read {SITE}",
     ),
+    "records with all the files of the system": (
+        "",
+        "",
+        INSTALL.replace("/srv/records", "/etc"),
+        "--records '/etc': contains files that are not records",
+    ),
+    "records with this file system": (
+        "",
+        "",
+        INSTALL.replace("/srv/records", "/"),
+        "--records '/': contains files that are not records",
+    ),
+    "a name that ends with a space": (
+        "mkdir '/srv/records '",
+        "rmdir '/srv/records '",
+        INSTALL.replace("/srv/records", "'/srv/records '"),
+        "starts or ends with a space",
+    ),
+    "a masked unit": (
+        "systemctl mask record-shim.socket",
+        "systemctl unmask record-shim.socket",
+        INSTALL,
+        "record-shim.socket is masked; run systemctl unmask record-shim.socket",
+    ),
+    "a certificate without its key": (
+        ("cd /root; openssl genpkey -algorithm ed25519 -out a.key; openssl req -x509 -key"
+        " a.key -subj /CN=x -out a.crt; openssl genpkey -algorithm ed25519 -out b.key"),
+        "rm /root/?.key /root/a.crt",
+        f"{INSTALL} --certificate /root/a.crt --certificate-key /root/b.key",
+        "key values mismatch; use a certificate with its chain and its own key",
+    ),
+    "a certificate that does not exist": (
+        "",
+        "",
+        f"{INSTALL} --certificate /root/a.crt --certificate-key /root/b.key",
+        "--certificate '/root/a.crt': no such file",
+    ),
+    "no options on a new box": ("", "", f"{SHIM} install", "--records is missing"),
     "a wrong setting": (
         "mkdir /etc/record-shim; echo SHIM_DISPOSITION=no >/etc/record-shim/settings",
         "rm -r /etc/record-shim",
@@ -136,6 +174,7 @@ OBSTACLES = {
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_a_failed_install_leaves_the_box_as_it_was(bare: Box, obstacle: str) -> None:
+    """B20, B31: what is wrong is said in one line, and nothing has changed."""
     make, clear, command, message = OBSTACLES[obstacle]
     state = (
         "systemctl is-active nginx; systemctl is-enabled nginx;"
@@ -207,7 +246,7 @@ def test_it_starts_what_was_stopped_and_follows_new_options(box: Box) -> None:
     assert f"{SITE}: written" in output
     assert "✓ download" in output
     assert box.status(token) != "200"
-    box.run(INSTALL)
+    box.run(f"{INSTALL} --listen 80")
     assert box.status(token) == "200"
 
 
@@ -221,8 +260,8 @@ def test_an_edited_file_is_kept_unless_forced(bare: Box, file: str) -> None:
     assert f"{file}: edited, so it was not changed" in output
     assert bare.run(f"sha256sum {file}") == edited
     assert f"{file}.bak" in bare.run(f"{INSTALL} --force")
-    assert "operator" in bare.run(f"cat {file}.bak")
-    assert "operator" not in bare.run(f"cat {file}")
+    assert "was here" in bare.run(f"cat {file}.bak")
+    assert "was here" not in bare.run(f"cat {file}")
     bare.run(f"rm {file}.bak; echo '# the operator is back' >>{file}")
     assert f"{file}: edited, so it was kept as {file}.bak" in bare.run(
         f"{SHIM} uninstall"
@@ -261,7 +300,61 @@ def test_uninstall_removes_what_install_created(bare: Box) -> None:
     assert bare.run("ls /srv/records/300").count("\n") == 2
 
 
+def test_uninstall_leaves_no_socket_and_says_what_logs_links(bare: Box) -> None:
+    """B28, B31: the default site logs whole links; the socket file is gone."""
+    bare.run(INSTALL)
+    output = bare.run(f"{SHIM} uninstall")
+    default = "/etc/nginx/sites-enabled/default"
+    assert f"{default}: restored; it logs whole links that still arrive" in output
+    assert bare.run("ls -d /run/record-shim* || true") == "/run/record-shim.lock"
+    assert bare.run("ls -d /var/lib/record-shim || true") == ""
+
+
+def test_purge_asks_on_a_terminal(box: Box) -> None:
+    """B28: without a yes, the keys stay."""
+    before = box.etc()
+    asked = box.run(
+        f"script -qec '{SHIM} uninstall --purge' /dev/null <<<n || true; ls {KEY}"
+    )
+    assert "Delete all keys? No link will ever open again [y/N]" in asked
+    assert box.etc() == before
+    box.run(f"script -qec '{SHIM} uninstall --purge' /dev/null <<<y")
+    assert box.run(f"ls {KEY} || true") == ""
+
+
+def test_uninstall_without_nginx(box: Box) -> None:
+    """B19: nginx may have been removed before."""
+    box.run("systemctl stop nginx")
+    try:
+        box.run(
+            "unshare -m sh -c 'mount --bind /dev/null /usr/sbin/nginx;"
+            f" exec {SHIM} uninstall --purge'"
+        )
+        assert box.run("find /etc -name '*record*shim*'") == ""
+        assert box.run("systemctl is-active record-shim.socket || true") == "inactive"
+    finally:
+        box.run("systemctl start nginx")
+
+
+def test_the_operators_nginx_lines_are_kept(bare: Box) -> None:
+    bare.run(f"{INSTALL}; echo 'deny 192.0.2.1;' >/etc/record-shim/nginx.d/deny.conf")
+    assert "deny.conf" in bare.run(f"{INSTALL} --force >/dev/null; nginx -T -q")
+    assert "nginx.d: kept" in bare.run(f"{SHIM} uninstall --purge")
+    assert bare.run("ls -R /etc/record-shim; rm -r /etc/record-shim").endswith(
+        "/etc/record-shim/nginx.d:\ndeny.conf"
+    )
+
+
+def test_a_site_that_is_a_link_stays_one(bare: Box) -> None:
+    bare.run(f"touch /root/site.conf; ln -s /root/site.conf {SITE}; {INSTALL} --force")
+    assert bare.run(f"readlink {SITE}") == "/root/site.conf"
+    assert bare.run(INSTALL).startswith("nothing to change\n")
+    bare.run(f"{SHIM} uninstall; rm /root/site.conf {SITE}.bak")
+    assert bare.run(f"ls {SITE}* || true") == ""
+
+
 def test_uninstall_does_all_or_nothing(box: Box) -> None:
+    """B19: a broken nginx is named before anything changes."""
     other = "/etc/nginx/conf.d/other.conf"
     box.run(f"echo 'nonsense;' >{other}")
     try:
@@ -278,15 +371,19 @@ def test_uninstall_does_all_or_nothing(box: Box) -> None:
 
 
 def test_an_upgrade(box: Box) -> None:
+    """B3: install restarts the service with the new version."""
     token = box.link()
     version = box.run(f"{SHIM} --version")
     pip = "/opt/record-shim/bin/pip install -q --no-index --no-deps"
     box.run(f"{pip} /wheels/other/record_shim-*.whl")
-    box.run(f"{INSTALL}; systemctl restart record-shim")
+    pid = box.main_pid()
+    assert "record-shim.service: restarted" in box.run(f"{SHIM} install")
+    assert box.main_pid() != pid
     assert box.run(f"{SHIM} --version") == OTHER_VERSION
     assert box.status(token) == "200"
-    box.run(f"{pip} /wheels/record_shim-*.whl; systemctl restart record-shim")
+    box.run(f"{pip} /wheels/record_shim-*.whl; {SHIM} install")
     assert box.run(f"{SHIM} --version") == version
+    assert box.run(f"{SHIM} install").startswith("nothing to change\n")
 
 
 # what is broken, how it is mended, what check says

@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -12,11 +11,13 @@ from support.box import (
     INSTALL,
     JWE_KEY,
     KEY,
+    NGINX_D,
     RECORD,
     SHIM,
     SITE,
     Box,
 )
+from support.documentation import commands, sections
 from support.waiting import wait_for
 
 OFFLINE = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels; cd /wheels"
@@ -27,39 +28,23 @@ NGINX_CONF = "/etc/nginx/nginx.conf"
 TESTED = {
     "README.md": ["Install it on a storage box"],
     "docs/install.md": [
-        *("Requirements", "Install", "What install does", "JSON output", "TLS"),
-        *("Upgrade", "Uninstall"),
+        *("Requirements", "Install", "What install does", "Options", "JSON output"),
+        *("TLS", "Sites that certbot edited", "Upgrade", "Uninstall"),
     ],
     "docs/settings.md": ["Settings", "gunicorn"],
     "docs/links.md": ["Issuing links on the box"],
     "docs/operations.md": [
         *("Operations", "Logs", "check", "Keys", "Rotating a key", "JWE links"),
-        *("The cached form", "Behind a load balancer", "Many slow clients"),
-        *("Many slow disks", "Faster regular expressions", "What to watch"),
+        *("The cached form", "Your own nginx lines", "Behind a load balancer"),
+        *(
+            "Many slow clients",
+            "Many slow disks",
+            "Faster regular expressions",
+            "What to watch",
+        ),
     ],
     "docs/security.md": ["Limits of ECB links"],
 }
-
-
-def sections(page: str) -> dict[str, list[str]]:
-    """Return the blocks of commands in each section of a page that has any."""
-    blocks: dict[str, list[str]] = {}
-    text = (CHECKOUT / page).read_text("utf-8")
-    # headings, and blocks, which may be indented as part of a list
-    found = re.finditer(
-        r"^#+ ([^\n]*)$|^ *```(\w*)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL
-    )
-    heading = ""
-    for match in found:
-        if match[1]:
-            heading = match[1]
-        elif match[2] == "sh":
-            blocks.setdefault(heading, []).append(textwrap.dedent(match[3]))
-    return blocks
-
-
-def commands(page: str, heading: str) -> str:
-    return "".join(sections(page)[heading])
 
 
 def nginx_is_restored(box: Box) -> str:
@@ -67,6 +52,7 @@ def nginx_is_restored(box: Box) -> str:
     box.run(f"cp -a {SITE} {NGINX_CONF} /root")
     return (
         f"cp -a /root/nginx.conf {NGINX_CONF}; cp -a /root/record-shim.conf {SITE};"
+        f" rm -rf {NGINX_D}/*; rm -f /etc/nginx/conf.d/record-shim-limit-*;"
         " systemctl reload nginx"
     )
 
@@ -102,6 +88,7 @@ def test_installing(bare: Box) -> None:
     assert bare.status(link) == "200"
     before = bare.etc()
     assert "nothing was changed" in bare.run(commands(page, "What install does"))
+    assert "\nrecords = /srv/records\n" in bare.run(commands(page, "Options"))
     report = json.loads(bare.run(commands(page, "JSON output")))
     assert report.keys() == {"steps", "findings"}
     assert report["steps"] == []
@@ -227,6 +214,7 @@ def test_changes_of_nginx_conf(fresh: Box) -> None:
     link = fresh.link()
     restore = nginx_is_restored(fresh)
     try:
+        fresh.run(commands(page, "Your own nginx lines"))
         fresh.run(commands(page, "Behind a load balancer"))
         # twice: commands are repeated when their values are changed
         for _ in range(2):
@@ -234,7 +222,13 @@ def test_changes_of_nginx_conf(fresh: Box) -> None:
             fresh.run(commands(page, "Many slow disks"))
             fresh.run(commands(page, "Faster regular expressions"))
         loaded = fresh.run("nginx -T -q")
-        assert "\n    set_real_ip_from 192.0.2.1;" in loaded
+        for line in (
+            "set_real_ip_from 198.51.100.7;",
+            "limit_conn record_shim_conn 20;",
+        ):
+            assert loaded.count(f"\n{line}\n") == 1
+        assert loaded.count("\nadd_header Strict-Transport-Security ") == 1
+        assert "\nlimit_conn_zone $binary_remote_addr " in loaded
         for line in (
             "worker_rlimit_nofile 16384;",
             "thread_pool default threads=128 max_queue=65536;",
@@ -271,30 +265,3 @@ def test_switching_to_jwe_links(fresh: Box) -> None:
     assert [fresh.status(ecb), fresh.status(jwe)] == ["200", "200"]
     fresh.run(remove)
     assert [fresh.status(ecb), fresh.status(jwe)] == ["404", "200"]
-
-
-def test_tls_as_certbot_sets_it_up(fresh: Box) -> None:
-    token = fresh.link()
-    prepare, certbot = commands("docs/install.md", "TLS").splitlines()
-    fresh.run(prepare)
-    options = certbot.removeprefix("certbot ")
-    fresh.run(
-        "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -days 2"
-        f" -addext subjectAltName=DNS:{HOST} -keyout tls.key -out tls.crt 2>/dev/null"
-    )
-    # what certbot does after it has obtained the certificate
-    fresh.run(
-        f"certbot install --non-interactive {options} --cert-path /root/tls.crt"
-        " --fullchain-path /root/tls.crt --key-path /root/tls.key"
-    )
-    try:
-        https = f"--cacert /root/tls.crt --connect-to {HOST}:443:127.0.0.1:443"
-        fetched = fresh.run(f"curl -sS {https} https://{HOST}/{token} | wc -c")
-        assert int(fetched) > 10_000
-        assert fresh.status(token) == "200"
-        output = fresh.run(INSTALL)
-        assert f"{SITE}: edited, so it was not changed" in output
-        assert "✓ download" in output
-        assert token.rstrip("=") not in fresh.run("cat /var/log/nginx/*")
-    finally:
-        fresh.run(f"{SHIM} uninstall; rm -f {SITE}.bak; rm -rf /etc/letsencrypt")

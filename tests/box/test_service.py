@@ -1,7 +1,7 @@
 import json
 import re
 
-from support.box import HOST, KEY, RECORD, SHIM, SITE, Box
+from support.box import HOST, KEY, NGINX_D, RECORD, SHIM, Box
 from support.waiting import wait_for
 
 AUDIT = "/var/log/nginx/record-shim.log"
@@ -150,7 +150,8 @@ def test_the_clients_address_behind_a_load_balancer(bare: Box) -> None:
     bare.status("A" * 24, f"{spoofed} -A direct")
     wait_for(lambda: "direct" in bare.run(f"cat {AUDIT}"))
     bare.run(
-        f"sed -i 's/#set_real_ip_from .*/set_real_ip_from 127.0.0.1;/; s/#real_ip/real_ip/' {SITE};"
+        "cp /opt/record-shim/lib/python3*/site-packages/shim/nginx/load-balancer.conf"
+        f" {NGINX_D}; sed -i s/192.0.2.1/127.0.0.1/ {NGINX_D}/load-balancer.conf;"
         " nginx -t -q && systemctl reload nginx"
     )
 
@@ -162,7 +163,7 @@ def test_the_clients_address_behind_a_load_balancer(bare: Box) -> None:
     assert [x["client"] for x in audit(bare) if x["user_agent"] == "direct"] == [
         "127.0.0.1"
     ]
-    bare.run(f"{SHIM} uninstall; rm -f {SITE}.bak")
+    bare.run(f"rm {NGINX_D}/load-balancer.conf")
 
 
 def test_the_path_is_the_readmes(box: Box) -> None:

@@ -17,6 +17,8 @@ def memory(box: Box) -> int:
 
 
 def test_no_download_fails_during_changes(box: Box) -> None:
+    """B9: also while install changes units, the site and options."""
+    box.run("mkdir -p /opt/records; cp -r /recordings -T /opt/records/300")
     # the first key makes these links and stays the last
     tokens = [box.link(), box.link().rstrip("=") + "?x"]
     changes = {
@@ -24,7 +26,11 @@ def test_no_download_fails_during_changes(box: Box) -> None:
         "reload": "systemctl reload record-shim",
         "worker killed": "kill -KILL {worker}",
         "main process killed": "systemctl kill --signal=KILL --kill-whom=main record-shim",
-        "upgrade": f"{PIP} {{wheel}}; systemctl restart record-shim",
+        "upgrade": f"{PIP} {{wheel}}; {SHIM} install",
+        "other records, so another unit": f"{SHIM} install --records /opt/records",
+        "cached form": f"{SHIM} install --cache",
+        "former records": f"{SHIM} install --records /srv/records",
+        "plain form": f"{SHIM} install --no-cache",
         "nginx reload": "systemctl reload nginx",
         # the second line is the key of the round before, the last the one of the links
         "key added, old one removed": f"{ROTATE}; sed -i 2d {KEY};"
@@ -51,7 +57,7 @@ def test_no_download_fails_during_changes(box: Box) -> None:
         assert load.stdout
         counts = json.loads(load.stdout.read())
     print(done, counts)
-    box.run(f"{PIP} /wheels/record_shim-*.whl; systemctl restart record-shim")
+    box.run(f"{PIP} /wheels/record_shim-*.whl; {SHIM} install")
     assert counts["wrong"] == 0, counts
     assert counts["right"] >= 60_000
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ RECORD = MP3
 RECORDING = (RECORDINGS / RECORD.rpartition("/")[2]).read_bytes()
 SHIM = "/opt/record-shim/bin/record-shim"
 INSTALL = f"{SHIM} install --records /srv/records --server-name {HOST}"
+DEFAULTS = "--listen 80 --no-cache --no-certificate"
 KEY = "/etc/record-shim/key"
 JWE_KEY = "/etc/record-shim/jwe-key"
 SITE = "/etc/nginx/conf.d/record-shim.conf"
+NGINX_D = "/etc/record-shim/nginx.d"
 OTHER_VERSION = "99.0"
 
 
@@ -166,8 +169,10 @@ def booted(suite: str, wheels: Path, coverage: Path) -> Iterator[Box]:
     """
     root = base(suite)
     make_wheels(root, wheels)
+    cgroup = own_cgroup(suite)
     nspawn = subprocess.Popen(
         [
+            *("sh", "-c", 'echo $$ >"$0"/cgroup.procs && exec "$@"', cgroup),
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot"),
             "--volatile=overlay",  # what the tests write is gone with the box
             "--private-network",
@@ -203,6 +208,18 @@ def booted(suite: str, wheels: Path, coverage: Path) -> Iterator[Box]:
     finally:
         nspawn.terminate()
         nspawn.wait(timeout=60)
+        # a cgroup is removed after those below it
+        for directory, _, _ in os.walk(cgroup, topdown=False):
+            os.rmdir(directory)
+
+
+def own_cgroup(suite: str) -> str:
+    """Return a new cgroup: boxes in the same one take each other's processes for theirs."""
+    mounts = [x.split() for x in Path("/proc/mounts").read_text().splitlines()]
+    mount_point = next(x[1] for x in mounts if x[2] == "cgroup2")
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    ours = next(x.removeprefix("0::") for x in lines if x.startswith("0::"))
+    return tempfile.mkdtemp(prefix=f"box-{suite}-", dir=mount_point + ours)
 
 
 def mount_records(box: Box) -> None:

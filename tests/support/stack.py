@@ -9,13 +9,14 @@ import errno
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +39,19 @@ class Stack:
     environ: dict[str, str]
     static_port: int | None = None
     cache_time: str | None = None
+    site_options: Sequence[str] = ()
+    # of the server that redirects to https
+    http_port: int = 0
     endpoint: subprocess.Popen[bytes] | None = None
     nginx: subprocess.Popen[bytes] | None = None
 
     @property
+    def tls(self) -> bool:
+        return any(x.startswith("--certificate=") for x in self.site_options)
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def records(self) -> Path:
@@ -172,13 +180,16 @@ def running(
     cache_time: str | None = None,
     reuseport: bool = False,
     limits: Limits = DEBIAN,
+    site_options: Sequence[str] = (),
+    files: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
     """Serve `recordings` (path: content) on `port` until the block ends.
 
     A key that is not given is generated. `cache_time` selects the cached form of the nginx
     site. `reuseport` shares connections evenly among nginx's workers. `page` is the HTML
     of a front page. `static_port` serves the same files statically. `limits` are those of
-    each nginx worker. Raises StackError if something does not start.
+    each nginx worker. `site_options` go to `render nginx`, and `files` (path: content) to
+    the stack's directory. Raises StackError if something does not start.
     """
     _check_port(port)
     if not shutil.which("nginx"):
@@ -188,7 +199,7 @@ def running(
         cleanup.callback(shutil.rmtree, root)
         # nginx's workers must reach the records; the key files have their own mode.
         root.chmod(0o755)
-        for name in ("logs", "tmp", "conf.d", "records", "page"):
+        for name in ("logs", "tmp", "conf.d", "nginx.d", "records", "page"):
             (root / name).mkdir()
         environ = {
             name: value
@@ -199,17 +210,21 @@ def running(
             "SHIM_KEY_FILE": str(root / "key"),
             "SHIM_JWE_KEY_FILE": str(root / "jwe-key"),
         } | (settings or {})
-        stack = Stack(root, port, environ, static_port, cache_time)
-        for name, text in (("key", key), ("jwe-key", jwe_key)):
-            if text is None:
+        stack = Stack(root, port, environ, static_port, cache_time, site_options)
+        for name, given in (("key", key), ("jwe-key", jwe_key)):
+            if given is None:
                 stack.command("keygen", "--output", str(root / name))
             else:
                 (root / name).touch(0o600)
-                (root / name).write_text(text)
+                (root / name).write_text(given)
         for path, content in recordings.items():
             file = stack.records / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+        for name, text in (files or {}).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        stack.http_port = free_port() if stack.tls else 0
         configure_nginx(stack, page, " reuseport" if reuseport else "", limits)
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
@@ -234,8 +249,11 @@ def _check_port(port: int) -> None:
 
 
 def _answers(url: str) -> bool:
+    # the certificate of a test is of its own authority
+    unverified = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), unverified)
     try:
-        urllib.request.urlopen(url, timeout=5).close()
+        opener.open(url, timeout=5).close()
     except urllib.error.HTTPError as error:
         return error.code == 404
     except OSError:

@@ -5,6 +5,8 @@ import os
 import pwd
 from typing import TYPE_CHECKING, NamedTuple
 
+from shim.box.layout import ACME_DIR, NGINX_D
+
 if TYPE_CHECKING:
     from .stack import Stack
 
@@ -58,6 +60,7 @@ def configure_nginx(
         f"--socket={root}/endpoint.sock",
         f"--log-dir={root}/logs",
         *(cache if stack.cache_time else []),
+        *stack.site_options,
     )
     if page:
         (root / "page" / "index.html").write_text(page, encoding="utf-8")
@@ -66,6 +69,10 @@ def configure_nginx(
             f"    location = / {{ root {root}/page; try_files /index.html =404;"
             " include /etc/nginx/mime.types; add_header Cache-Control no-store; }\n}\n"
         )
+    # not the ones of a box that the tests happen to run on
+    site = site.replace(NGINX_D, f"{root}/nginx.d").replace(ACME_DIR, f"{root}/acme")
+    # where only root can listen
+    site = site.replace("127.0.0.1:80;", f"127.0.0.1:{stack.http_port};")
     listen = f"listen 127.0.0.1:{stack.port}"
     site = site.replace(f"{listen};", f"{listen}{listen_options};")
     (root / "conf.d" / "record-shim.conf").write_text(site)
