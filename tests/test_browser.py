@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from support.links import jwe_target
 from support.raw_http import get
 from support.recordings import demo_recordings
 from support.stack import Stack
@@ -93,6 +94,29 @@ def test_the_recordings_play_seek_and_download(
         file = tmp_path / "downloads" / path.rpartition("/")[2]
         wait_for(file.exists)
         assert file.read_bytes() == content
+
+
+def test_a_recording_plays_in_a_tab_of_its_own(
+    stack: Stack, browser: webdriver.Chrome
+) -> None:
+    """A14: the content security policy does not keep Chromium from playing a recording."""
+    for path in demo_recordings():
+        browser.get(stack.url + jwe_target(path, disposition="inline"))
+        player = browser.find_element("css selector", "video")
+        wait_for(
+            lambda player=player: float(player.get_property("currentTime") or 0) > 0.1
+        )
+        assert player.get_property("error") is None
+
+
+def test_a_page_among_the_recordings_runs_no_script(
+    stack: Stack, browser: webdriver.Chrome
+) -> None:
+    """A14: an HTML file in the records directory is shown, but its scripts do not run."""
+    page = "<title>page</title><script>document.title = 'script'</script>"
+    (stack.records / "300/page.html").write_text(page)
+    browser.get(stack.url + jwe_target("/300/page.html", disposition="inline"))
+    assert browser.title == "page"
 
 
 def test_a_link_is_shortened_until_someone_looks_at_it(

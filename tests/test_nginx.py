@@ -3,13 +3,18 @@
 import base64
 import contextlib
 import json
+import os
+import pwd
 import re
+import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from support.checkout import CHECKOUT
 from support.links import TEST_JWE_KEY, TEST_KEY, Format, Targets, ecb_target
 from support.raw_http import Answer, fetch, get
 from support.recordings import BIG, CYRILLIC, LONG, MP3, OTHER_FILES, VECTORS
@@ -23,9 +28,12 @@ pytestmark = pytest.mark.needs("nginx")
 ADDED = (
     "Content-Disposition",
     "X-Content-Type-Options",
+    "Content-Security-Policy",
+    "Content-Security-Policy",
     "Referrer-Policy",
     "Cache-Control",
 )
+SECURITY = CHECKOUT / "docs/security.md"
 
 
 @pytest.mark.parametrize("vector", VECTORS["opens"], ids=lambda v: v["path"][:40])
@@ -55,6 +63,8 @@ def test_the_headers_of_a_recording(stack: Stack, target_of: Targets) -> None:
     assert answer.header("ETag")
     assert answer.header("Last-Modified")
     assert answer.header("X-Content-Type-Options") == "nosniff"
+    policy = answer.header("Content-Security-Policy")
+    assert policy == "script-src 'none'; object-src 'none'"
     assert answer.header("Referrer-Policy") == "no-referrer"
     assert (answer.header("Cache-Control") or "").startswith("private")
     assert [x for x, _ in answer.headers if x.startswith(("X-Accel", "X-Record"))] == []
@@ -172,6 +182,68 @@ def test_an_unreadable_recording_is_a_404_too(stack: Stack, target_of: Targets) 
     )
     assert get(stack.port, target_of("/300/closed/a.mp3")).without("Date") == reference
     closed.parent.chmod(0o700)
+
+
+def test_only_a_regular_file_is_a_recording(stack: Stack, target_of: Targets) -> None:
+    """A9: a socket, a FIFO, a device or a broken link is the same 404 in both forms."""
+    directory = stack.records / "300/special"
+    directory.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(directory / "socket.mp3"))
+        try:
+            os.mkfifo(directory / "fifo.mp3")
+            (directory / "device.mp3").symlink_to("/dev/zero")
+            (directory / "broken.mp3").symlink_to("nowhere.mp3")
+            (directory / "loop.mp3").symlink_to("loop.mp3")
+            reference = get(stack.port, "/none").without("Date")
+            for file in directory.iterdir():
+                target = target_of(f"/300/special/{file.name}")
+                assert get(stack.port, target).without("Date") == reference, file
+        finally:
+            shutil.rmtree(directory)
+
+
+def test_a_symbolic_link_leads_wherever_nginx_may_read(
+    stack: Stack, target_of: Targets
+) -> None:
+    """A8: what docs/security.md says of symbolic links."""
+    link = stack.records / "300/link.mp3"
+    link.symlink_to("/etc/passwd")
+    try:
+        body = get(stack.port, target_of("/300/link.mp3")).body
+        assert body == Path("/etc/passwd").read_bytes()
+    finally:
+        link.unlink()
+
+
+@pytest.mark.parametrize("cache_time", [None, "10m"], ids=["plain", "cached"])
+def test_symbolic_links_to_other_owners_can_be_refused(
+    cache_time: str | None, target_of: Targets
+) -> None:
+    """A8: the line for it in docs/security.md, also if the directory is itself a link."""
+    keys = {"key": TEST_KEY, "jwe_key": TEST_JWE_KEY}
+    content = {"/300/a.mp3": b"a"}
+    with running(content, free_port(), **keys, cache_time=cache_time) as stack:
+        elsewhere = stack.root / "elsewhere"
+        stack.records.rename(elsewhere)
+        stack.records.symlink_to(elsewhere)
+        (elsewhere / "300/link.mp3").symlink_to("/etc/passwd")
+        (elsewhere / "300/same.mp3").symlink_to("a.mp3")
+        (elsewhere / "400").symlink_to("300")
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam("nobody").pw_uid
+            for link in (stack.records, elsewhere / "300/link.mp3"):
+                os.lchown(link, nobody, -1)
+        paths = ("/300/a.mp3", "/300/same.mp3", "/400/a.mp3", "/300/link.mp3")
+
+        def statuses() -> list[int]:
+            return [get(stack.port, target_of(path)).status for path in paths]
+
+        assert statuses() == [200, 200, 200, 200]
+        line = re.findall(r"`(disable_symlinks .*;)`", SECURITY.read_text("utf-8"))[0]
+        line = line.replace("/srv/records", str(stack.records))
+        stack.reconfigure("    sendfile on;\n", f"    sendfile on;\n    {line}\n")
+        assert statuses() == [200, 200, 200, 404]
 
 
 def test_an_impossible_token_does_not_reach_the_endpoint(
@@ -568,9 +640,9 @@ def test_records_are_read_in_threads_and_the_cache_is_not(stack: Stack) -> None:
         r"^    location (?:.(?!^    \}))*", dump, re.MULTILINE | re.DOTALL
     )
     threads = [text for text in locations if "\n        aio threads;" in text]
-    [records] = threads
-    # the location with the records directory
-    assert f'"{stack.records}' in records
+    # the locations with the records directory; the cached form has a second one
+    assert len(threads) == (2 if stack.cache_time else 1)
+    assert all(f'"{stack.records}' in text for text in threads)
     cache = [text for text in locations if "proxy_cache record_shim;" in text]
     if stack.cache_time:
         [asking] = cache

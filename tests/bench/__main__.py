@@ -49,8 +49,8 @@ def main() -> None:
                 time_peers(order, plain.root / "tmp", seconds, results)
                 time_slow_disk({"plain": plain, "cached": cached}, results)
                 time_beside_slow(plain, started, seconds, results)
+            results.crowd = slow_clients.crowd(files, BIG, HOT)
             # last, because it restarts the endpoint
-            results.crowd = slow_clients.crowd(plain, BIG, HOT)
             for _ in range(rounds):
                 for workers in {2, results.workers}:
                     measured = service.restarted(plain, workers)

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
-from support.stack import Stack
+from support.links import TEST_KEY
+from support.stack import free_port, running
+from support.stack_nginx import Limits
 
 from .load import wrk
 
 CLIENTS = Path(__file__).parents[1] / "support" / "clients"
 NUMBER, BYTES_PER_SECOND = 10_000, 5_000
+# Debian's are for about 500 downloads a worker; these are from docs/operations.md
+LIMITS = Limits(8192, 16384)
 
 
 class Crowd(TypedDict):
@@ -25,19 +29,23 @@ class Crowd(TypedDict):
     served: int
 
 
-def crowd(stack: Stack, slow_target: str, target: str) -> Crowd:
-    """Read `slow_target` slowly over NUMBER connections, and time `target` beside them."""
+def crowd(files: dict[str, bytes], slow_target: str, target: str) -> Crowd:
+    """Serve `files` in the plain form, read `slow_target` slowly over NUMBER connections,
+    and time `target` beside them.
+    """
     command = [
         sys.executable,
         str(CLIENTS / "slow.py"),
         str(NUMBER),
         str(BYTES_PER_SECOND),
     ]
-    result = subprocess.run(
-        [*command, f"127.0.0.1:{stack.port}", slow_target, target],
-        check=True,
-        stdout=subprocess.PIPE,
-    )
+    port = free_port()
+    with running(files, port, key=TEST_KEY, reuseport=True, limits=LIMITS):
+        result = subprocess.run(
+            [*command, f"127.0.0.1:{port}", slow_target, target],
+            check=True,
+            stdout=subprocess.PIPE,
+        )
     printed: Crowd = json.loads(result.stdout)
     return printed
 

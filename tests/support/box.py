@@ -63,6 +63,12 @@ class Box:
         assert result.returncode == 0, (script, result.stdout, result.stderr)
         return result.stdout.strip()
 
+    def write(self, path: str, text: str) -> None:
+        command = self.enter("tee", path)
+        subprocess.run(
+            command, check=True, input=text.encode(), stdout=subprocess.DEVNULL
+        )
+
     def fails(self, script: str) -> str:
         """Return the one line on stderr of a command that ends with status 1."""
         result = self.ran(script)

@@ -52,7 +52,7 @@ def fetch(
     ):
         for number in range(1, times + 1):
             fields = {"Host": "127.0.0.1"} | (headers or {})
-            if body:
+            if body and "Transfer-Encoding" not in fields:
                 fields["Content-Length"] = str(len(body))
             if number == times:
                 fields["Connection"] = "close"

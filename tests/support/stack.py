@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .stack_nginx import configure_nginx, nogroup
+from .stack_nginx import DEBIAN, Limits, configure_nginx, nogroup
 
 BIN = Path(sys.executable).parent
 START_SECONDS, STOP_SECONDS = 30, 40
@@ -43,6 +43,7 @@ class Stack:
     # of the server that redirects to https
     http_port: int = 0
     endpoint: subprocess.Popen[bytes] | None = None
+    nginx: subprocess.Popen[bytes] | None = None
 
     @property
     def tls(self) -> bool:
@@ -112,6 +113,33 @@ class Stack:
         assert self.endpoint is not None
         stop(self.endpoint)
 
+    def start_nginx(self) -> None:
+        self.nginx = subprocess.Popen(
+            [
+                *("nginx", "-p", self.root, "-c", "nginx.conf"),
+                *("-e", "logs/nginx.error.log"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # The endpoint refuses this token, so a 404 shows that both run.
+        url = f"{self.url}/{'A' * 22}"
+        self.wait(lambda: _answers(url), self.nginx, "nginx.error.log")
+
+    def stop_nginx(self) -> None:
+        assert self.nginx is not None
+        stop(self.nginx)
+
+    def reconfigure(self, old: str, new: str) -> None:
+        """Replace `old` in the site by `new`, and restart nginx."""
+        site = self.root / "conf.d/record-shim.conf"
+        text = site.read_text()
+        assert old in text, old
+        site.write_text(text.replace(old, new))
+        self.stop_nginx()
+        self.start_nginx()
+
     def wait(
         self, ready: Callable[[], bool], process: subprocess.Popen[bytes], log: str
     ) -> None:
@@ -151,6 +179,7 @@ def running(
     settings: dict[str, str] | None = None,
     cache_time: str | None = None,
     reuseport: bool = False,
+    limits: Limits = DEBIAN,
     site_options: Sequence[str] = (),
     files: dict[str, str] | None = None,
 ) -> Iterator[Stack]:
@@ -158,9 +187,9 @@ def running(
 
     A key that is not given is generated. `cache_time` selects the cached form of the nginx
     site. `reuseport` shares connections evenly among nginx's workers. `page` is the HTML
-    of a front page. `static_port` serves the same files statically. `site_options` go to
-    `render nginx`, and `files` (path: content) to the stack's directory. Raises StackError
-    if something does not start.
+    of a front page. `static_port` serves the same files statically. `limits` are those of
+    each nginx worker. `site_options` go to `render nginx`, and `files` (path: content) to
+    the stack's directory. Raises StackError if something does not start.
     """
     _check_port(port)
     if not shutil.which("nginx"):
@@ -196,20 +225,11 @@ def running(
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
         stack.http_port = free_port() if stack.tls else 0
-        configure_nginx(stack, page, " reuseport" if reuseport else "")
+        configure_nginx(stack, page, " reuseport" if reuseport else "", limits)
         stack.start_endpoint()
         cleanup.callback(stack.stop_endpoint)
-        nginx = subprocess.Popen(
-            ["nginx", "-p", root, "-c", "nginx.conf", "-e", "logs/nginx.error.log"],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        cleanup.callback(stop, nginx)
-        # The endpoint refuses this token, so a 404 shows that both run.
-        stack.wait(
-            lambda: _answers(f"{stack.url}/{'A' * 22}"), nginx, "nginx.error.log"
-        )
+        stack.start_nginx()
+        cleanup.callback(stack.stop_nginx)
         yield stack
 
 

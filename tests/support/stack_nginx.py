@@ -3,12 +3,23 @@
 import grp
 import os
 import pwd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shim.box.layout import ACME_DIR, NGINX_D
 
 if TYPE_CHECKING:
     from .stack import Stack
+
+
+class Limits(NamedTuple):
+    """What a worker of nginx may have open."""
+
+    connections: int
+    descriptors: int
+
+
+# of the nginx.conf and the service that Debian installs
+DEBIAN = Limits(768, 1024)
 
 NGINX_CONF = """\
 {user}
@@ -16,8 +27,8 @@ daemon off;
 worker_processes 2;
 pid {root}/nginx.pid;
 error_log {root}/logs/nginx.error.log;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile {limits.descriptors};
+events {{ worker_connections {limits.connections}; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
@@ -32,11 +43,13 @@ http {{
 """
 
 
-def configure_nginx(stack: "Stack", page: str, listen_options: str) -> None:
+def configure_nginx(
+    stack: "Stack", page: str, listen_options: str, limits: Limits
+) -> None:
     """Write the stack's nginx.conf, its site and, if it has one, the static site."""
     root = stack.root
     (root / "nginx.conf").write_text(
-        NGINX_CONF.format(root=root, user=user_directive())
+        NGINX_CONF.format(root=root, user=user_directive(), limits=limits)
     )
     cache = ["--cache", f"--cache-time={stack.cache_time}", f"--cache-dir={root}/cache"]
     site = stack.command(
