@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from support import box_coverage
 from support.box import INSTALL, SHIM, SITE, Box
 from support.waiting import wait_for
 
@@ -91,6 +92,8 @@ def kill_points(box: Box, install: str) -> Iterator[tuple[str, int]]:
             continue
         name = call[1]
         counts[name] += 1
+        if box_coverage.DIRECTORY in line:
+            continue
         changes = name in ALWAYS_CHANGE.split(",")
         if name == "openat":
             changes = "O_CREAT" in line
@@ -154,14 +157,14 @@ def test_install_is_killed_anywhere(machine: Box, scenario: Scenario) -> None:
                 machine.run(scenario.after_again)
         assert state(machine) == before, (call, number)
     print(f"killed at {len(points)} points, rolled back {interrupted} times")
-    assert interrupted > 25
+    assert interrupted > len(points) // 2
 
 
 def test_the_journal_is_on_the_disk_before_anything_changes(bare: Box) -> None:
     """B5: the journal is flushed before the first change, and deleted after the last."""
     calls = "rename,fsync,unlink"
     bare.run(f"strace -qq -y -e signal=none -e trace={calls} -o /root/calls {INSTALL}")
-    lines = bare.run("cat /root/calls").splitlines()
+    lines = bare.run(f"grep -v {box_coverage.DIRECTORY} /root/calls").splitlines()
     done = [x for x in lines if x.endswith(" = 0")]
     # its directory's name, its content, and its own name
     assert [x.partition("(")[0] for x in done[:4]] == [
@@ -181,7 +184,7 @@ def test_a_signal_undoes_everything(bare: Box, signal: str) -> None:
     [*_, (call, number)] = [x for x in points if x[0] in ("vfork", "clone3")]
     bare.run(f"{SHIM} uninstall --purge")
     inject = f"-e trace={call} -e inject={call}:signal={signal}:when={number}"
-    result = bare.ran(f"strace -qq -e signal=none {inject} -o /dev/null {INSTALL}")
+    result = bare.ran(f"strace -I1 -qq -e signal=none {inject} -o /dev/null {INSTALL}")
     assert result.returncode == 1
     assert result.stderr.startswith(f"record-shim: interrupted by SIG{signal}; rolled")
     assert SITE in result.stderr

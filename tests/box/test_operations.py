@@ -106,12 +106,18 @@ def test_the_steps_of_install_and_uninstall_as_json(bare: Box) -> None:
     """All actions that occur here are described, and so is every key."""
     page = (CHECKOUT / "docs/install.md").read_text("utf-8")
     described = set(re.findall(r"^\| `([a-z][a-z-]*)` \|", page, re.MULTILINE))
+    newer = "sed -i '/record-shim.conf/s/^[0-9a-f]*/0/' /etc/record-shim/installed"
+    kill = "strace -qq -e trace=rename -e inject=rename:signal=KILL:when=3 -o /dev/null"
+    bare.run("mkdir -p /opt/records; cp -r /recordings -T /opt/records/300")
     steps = []
     for command in (
         f"{INSTALL} --dry-run --json",
         f"{INSTALL} --json",
-        f"echo '# edited' >>{SITE}; {INSTALL} --json",
-        f"{INSTALL} --force --json; rm {SITE}.bak",
+        f"{SHIM} install --records /opt/records --json",
+        f"echo '# edited' >>{SITE}; {SHIM} install --json",
+        f"{newer}; {SHIM} install --json || true",
+        f"{SHIM} install --force --json; rm {SITE}.bak",
+        f"{kill} {SHIM} install --cache 2>/dev/null || true; {SHIM} install --json",
         f"{SHIM} uninstall --json",
         f"{SHIM} uninstall --purge --json",
     ):
