@@ -43,6 +43,7 @@ from .layout import (
 from .lock import locked
 from .nginx import answers, nginx_config, nginx_version, reload_nginx, wait_for_site
 from .nginx_config import Directive, Site, find_site
+from .restart import check_start
 from .results import Action, Step
 from .settings_file import read_settings
 from .systemd import is_active, systemctl
@@ -209,6 +210,8 @@ def _carry_out(plan: Plan) -> list[Step]:
     changed = units.changed_units(plan.after)
     if not changed and units.is_outdated():
         changed = [SERVICE_UNIT]
+    if changed and is_active(SERVICE_UNIT):
+        check_start()
     with journal.change("install", plan.after, _CREATED):
         for directory in _DIRECTORIES:
             os.makedirs(directory, 0o755, exist_ok=True)
