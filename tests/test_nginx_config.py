@@ -6,10 +6,13 @@ from support.stack import Stack
 
 from shim.box.nginx_config import (
     Directive,
+    Listen,
     Site,
     find_site,
+    has_name,
     listens_on,
     parse,
+    rivals,
     worker_user,
 )
 from shim.box.templates import nginx_site
@@ -43,12 +46,19 @@ def test_the_site_is_found_among_others() -> None:
         address="127.0.0.1",
         port=80,
         tls=False,
+        listens=(Listen("127.0.0.1", 80, False), Listen("::1", 80, False)),
         server_name="storage.example.com",
+        server_names=("storage.example.com",),
         socket="/run/record-shim/record-shim.sock",
         internal_prefix="/_records/",
         records="/srv/call records",
         certificate=None,
         certificate_key=None,
+        certificates=(),
+        behind_balancer=False,
+        not_found="No recording here: the link is wrong, or the recording is gone.\n",
+        unavailable=("The recordings are temporarily unavailable. Please try again.\n"),
+        file="/etc/nginx/nginx.conf",
         listen="80",
         cache_time=None,
     )
@@ -141,3 +151,90 @@ def test_what_nginx_prints_is_read(stack: Stack) -> None:
     assert site
     assert (site.port, site.records) == (stack.port, str(stack.records))
     assert site.socket == f"{stack.root}/endpoint.sock"
+
+
+def printed(**files: str) -> Directive:
+    """The configuration of a box with these files in conf.d, as nginx -T prints it."""
+    main = "http { include /etc/nginx/conf.d/*.conf; include mime.types; }"
+    parts = {"nginx.conf": main, "mime.types": "types { text/html html; }"}
+    parts |= {f"conf.d/{x.replace('_', '-')}.conf": y for x, y in files.items()}
+    return parse(
+        "".join(f"# configuration file /etc/nginx/{x}:\n{parts[x]}\n\n" for x in parts)
+    )
+
+
+def test_what_files_include() -> None:
+    # in a pattern, * does not match a slash
+    config = parse(
+        "# configuration file /n/nginx.conf:\ninclude *.d/*.conf;\n"
+        "# configuration file /n/a.d/b.conf:\nserver { include /n/c; }\n"
+        "# configuration file /n/a.d/b/c.conf:\ngzip off;\n"
+        "# configuration file /n/c:\ngzip on;\n"
+    )
+    gzip = Directive(["gzip", "on"], [], "/n/c")
+    inner = Directive(["include", "/n/c"], [gzip], "/n/a.d/b.conf")
+    server = Directive(["server"], [inner], "/n/a.d/b.conf")
+    include = Directive(["include", "*.d/*.conf"], [server], "/n/nginx.conf")
+    assert config.block == [include]
+
+
+@pytest.mark.parametrize("where", ["server", "http", "another server"])
+def test_a_load_balancer_is_trusted_in_the_server_or_for_all(where: str) -> None:
+    line = "set_real_ip_from 192.0.2.1;"
+    files = {"record_shim": rendered()}
+    if where == "server":
+        include = "include /etc/record-shim/nginx.d/*.conf;"
+        assert include in files["record_shim"]
+        files["record_shim"] = files["record_shim"].replace(include, line)
+    elif where == "http":
+        files["a"] = line
+    else:
+        files["a"] = f"server {{ {line} }}"
+    site = find_site(printed(**files))
+    assert site
+    assert site.behind_balancer == (where != "another server")
+
+
+@pytest.mark.parametrize(
+    ("names", "good", "bad"),
+    [
+        ("storage.example.com", "Storage.Example.com.", "example.com"),
+        ("STORAGE.example.com.", "storage.example.com", "a.storage.example.com"),
+        ("a.example b.example", "b.example", "c.example"),
+        ("*.example.com", "a.example.com", "example.com"),
+        ("www.example.*", "www.example.org", "example.org"),
+        (".example.com", "example.com", "an-example.com"),
+        (".example.com", "a.example.com", "example.org"),
+    ],
+)
+def test_the_names_of_a_site(names: str, good: str, bad: str) -> None:
+    """B17: upper case and a final dot make no difference to nginx, nor to check."""
+    site = find_site(around(rendered().replace("storage.example.com", names)))
+    assert site
+    assert has_name(site, good)
+    assert not has_name(site, bad)
+
+
+@pytest.mark.parametrize("name", ["_", "~^storage\\d+\\.example\\.com$"])
+def test_a_site_for_any_name(name: str) -> None:
+    site = find_site(around(rendered().replace("storage.example.com", f'"{name}"')))
+    assert site
+    assert has_name(site, "storage7.example.com")
+
+
+def test_which_files_could_hide_the_site() -> None:
+    """B18: first those with its name, then those on its ports."""
+    files = {
+        "record_shim": rendered(),
+        "a": "server { listen 81; server_name other Storage.example.com.; }",
+        "b": "server { listen 127.0.0.1; server_name other; }",
+        "c": "server { listen 82; }",
+    }
+    config = printed(**files)
+    site = find_site(config)
+    assert site
+    assert rivals(config, site) == ["/etc/nginx/conf.d/a.conf"]
+    del files["a"]
+    assert rivals(printed(**files), site) == ["/etc/nginx/conf.d/b.conf"]
+    del files["b"]
+    assert rivals(printed(**files), site) == []

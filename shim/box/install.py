@@ -1,6 +1,7 @@
 """Setting up a storage box, and bringing it up to date: everything or nothing."""
 
 import os
+from functools import partial
 from typing import NamedTuple
 
 from ..errors import Misconfigured
@@ -18,6 +19,7 @@ from . import (
     preflight,
     units,
 )
+from .bounded import SECONDS, unread, within
 from .files import File
 from .forget import remove_unused_cache
 from .install_conf import Given, Options
@@ -100,7 +102,8 @@ def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
 
 def _check(options: Options, config: Directive | None) -> None:
     """Raise Misconfigured when something on the box is in the way."""
-    preflight.check_records_directory(options.records)
+    records = partial(preflight.check_records_directory, options.records)
+    within(SECONDS, records, unread(f"--records {options.records!r}"))
     preflight.check_environment(options.records)
     preflight.check_units()
     if options.certificate and options.certificate_key:

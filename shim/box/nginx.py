@@ -5,16 +5,29 @@ import http.client
 import os
 import re
 import shutil
+import socket
 import ssl
 from collections.abc import Iterator
+from enum import Enum
 
 from ..errors import Misconfigured
 from .layout import NGINX_UNIT, STOPPED
-from .nginx_config import Directive, Site, parse
+from .nginx_config import Directive, Listen, Site, parse
 from .programs import run, wait_until
 from .systemd import systemctl, unit_property
 
-TIMEOUT_SECONDS = 10
+# longer than nginx waits for the endpoint (proxy_read_timeout)
+TIMEOUT_SECONDS = 15
+# nginx looks up the host names in its configuration, which can take long
+_TEST_SECONDS = 30
+
+
+class Answering(Enum):
+    """Who answers where our site should."""
+
+    SITE = "our site"
+    STOPPED_SITE = "our site, while it is stopped"
+    OTHER = "something else"
 
 
 def nginx_command() -> str:
@@ -44,7 +57,7 @@ def nginx_config() -> tuple[Directive, str]:
 
     Raises Misconfigured with nginx's own message when the configuration is invalid.
     """
-    result = run(nginx_command(), "-T", "-q")
+    result = run(nginx_command(), "-T", "-q", seconds=_TEST_SECONDS)
     if result.returncode != 0:
         # such as: 2026/11/24 14:36:01 [emerg] 2042#2042: unknown directive "nonsense" in …
         fault = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*)", result.stderr)
@@ -69,38 +82,50 @@ def wait_for_site(site: Site) -> None:
 
 def answers(site: Site) -> bool:
     """Return whether nginx answers as our site does, or as it does while it is stopped."""
-    with (
-        contextlib.suppress(OSError, http.client.HTTPException),
-        asked(site, "/") as answer,
-    ):
-        if answer.status == 503:
-            return os.path.lexists(STOPPED)
-        return answer.status == 404 and bool(answer.getheader("Referrer-Policy"))
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        who = answering(site, site.listens[0], site.server_name)
+        stopped = os.path.lexists(STOPPED)
+        return who is Answering.SITE or (who is Answering.STOPPED_SITE and stopped)
     return False
 
 
+def answering(site: Site, listen: Listen, host: str) -> Answering:
+    """Return who answers at `listen` under the name `host`, without sending a token.
+
+    Raises OSError or http.client.HTTPException when nobody does.
+    """
+    with asked(listen, host, "/") as answer:
+        text = answer.read(4096).decode("utf-8", "replace")
+    policy = answer.getheader("Referrer-Policy")
+    if answer.status == 404 and policy and site.not_found in (None, text):
+        return Answering.SITE
+    if answer.status == 503 and site.unavailable in (None, text):
+        return Answering.STOPPED_SITE
+    return Answering.OTHER
+
+
 @contextlib.contextmanager
-def asked(site: Site, target: str) -> Iterator[http.client.HTTPResponse]:
-    """Request the path `target` of a site from this box, and yield the answer.
+def asked(listen: Listen, host: str, target: str) -> Iterator[http.client.HTTPResponse]:
+    """Request the path `target` of the site `host` from this box, and yield the answer.
 
     Raises OSError or http.client.HTTPException when there is none within
     TIMEOUT_SECONDS.
     """
-    # the certificate is for the name that clients use, not for this address
-    context = ssl._create_unverified_context() if site.tls else None  # noqa: S323
-    connection = (
-        http.client.HTTPSConnection(
-            site.address, site.port, timeout=TIMEOUT_SECONDS, context=context
-        )
-        if site.tls
-        else http.client.HTTPConnection(
-            site.address, site.port, timeout=TIMEOUT_SECONDS
-        )
-    )
-    headers = {"Host": site.server_name, "User-Agent": "record-shim check"}
-    with contextlib.closing(connection):
+    where = (listen.address, listen.port)
+    with contextlib.ExitStack() as closing:
+        stream = closing.enter_context(socket.create_connection(where, TIMEOUT_SECONDS))
+        if listen.tls:
+            # another check verifies the certificate
+            context = ssl._create_unverified_context()  # noqa: S323
+            name = None if host == "_" else host
+            stream = closing.enter_context(
+                context.wrap_socket(stream, server_hostname=name)
+            )
+        connection = http.client.HTTPConnection(*where)
+        connection.sock = stream
+        headers = {"Host": host, "User-Agent": "record-shim check"}
         connection.request("GET", target, headers=headers)
-        yield connection.getresponse()
+        yield closing.enter_context(connection.getresponse())
 
 
 def _workers() -> set[int]:

@@ -1,83 +1,143 @@
 """Checks of a record: that nginx's user can read it, and that a link downloads it."""
 
 import contextlib
-import hashlib
 import http.client
-import itertools
 import os
+import stat
+import time
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..errors import Misconfigured, Refused
 from ..tokens.paths import check_path, record_name
 from .nginx import asked
-from .nginx_config import Site
 from .results import Finding, bad_because, good
+from .site_checks import Door
 from .users import acting_as
 
-# directories below one another in which a small record is looked for
-_DEPTH = 30
+# a shorter record may be the beginning of a call, or of a failed copy
+LEAST_BYTES = 1000
+# what is looked at to find the newest record, and how long
+_ENTRIES, _SEARCH_SECONDS = 20_000, 5.0
+# a record that changed just now is perhaps still being written
+_SETTLED_SECONDS = 60
+# how much of a record is downloaded, and how long
+_DOWNLOAD_BYTES, _DOWNLOAD_SECONDS = 16 << 20, 20.0
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class Record(NamedTuple):
-    """A record: its path as a token has it, and its file."""
+    """A record: its path as a token has it, its file, and the file's size and time."""
 
     path: str
     file: str
+    size: int
+    modified: float
 
 
-def find_record(records: str, user: str, path_prefix: str, path: str | None) -> Record:
-    """Return the record at `path`, or a small one, if `user` can read it.
+class _Candidate(NamedTuple):
+    """A record that may prove that links work; the best one is the greatest."""
 
-    Raises Misconfigured when `user` cannot, and Refused when `path` may not be served.
+    is_file: bool  # not a symbolic link
+    size: int  # up to LEAST_BYTES
+    is_settled: bool
+    modified: float
+    name: str  # below the records directory
+
+
+def find_record(
+    records: str, user: str, path_prefix: str, path: str | None
+) -> Record | None:
+    """Return the record at `path`, or the newest, if `user` can read it.
+
+    Returns None when there is no record at all. Raises Misconfigured when `user` cannot
+    read it, and Refused when `path` may not be served.
     """
     if path is None:
-        name = _small_record(records)
+        name = _newest_record(records)
+        if name is None:
+            return None
         path = f"{path_prefix.rstrip('/')}/{name}"
     else:
         check_path(os.fsencode(path))
         name = record_name(path, path_prefix)
-    record = Record(path, f"{records}/{name}")
-    with acting_as(user):
-        _check_readable(record.file, user)
-    return record
+    file = f"{records}/{name}"
+    with acting_as(user), _opened(file, user) as opened:
+        status = os.fstat(opened.fileno())
+    return Record(path, file, status.st_size, status.st_mtime)
 
 
-def check_download(site: Site, kind: str, token: str, file: str) -> Finding:
-    """Check that the link with `token` downloads the record that is in `file`."""
+def check_download(
+    door: Door, kind: str, token: str, record: Record, user: str
+) -> Finding:
+    """Check that the link with `token` downloads `record`, or at least its beginning."""
     try:
-        return good("download", _download(site, kind, token, file))
+        return good("download", _download(door, kind, token, record, user))
     except Misconfigured as error:
         return bad_because("download", error)
 
 
-def _download(site: Site, kind: str, token: str, file: str) -> str:
+def _download(door: Door, kind: str, token: str, record: Record, user: str) -> str:
+    what = f"the {kind} to {record.file!r}"
     try:
-        with asked(site, f"/{token}") as answer:
-            status = answer.status
-            served = _digest(answer) if status == 200 else None
-        with open(file, "rb") as opened:
-            stored = _digest(opened)
+        with acting_as(user):
+            opened = _opened(record.file, user)
+        with opened as file, asked(door.listen, door.host, f"/{token}") as answer:
+            if answer.status != 200:
+                raise Misconfigured(
+                    f"download: {what} returns {answer.status}",
+                    "run journalctl -u record-shim -n 5 to see whether the endpoint"
+                    " refused it",
+                )
+            length = answer.length or 0
+            served, ended = _compared(answer, file)
     except (OSError, http.client.HTTPException) as error:
+        where = f"{door.listen.address} port {door.listen.port}"
         raise Misconfigured(
-            f"download: nginx at {site.address} port {site.port}: {error}",
-            "run journalctl -u nginx -n 20",
+            f"download: nginx at {where}: {error}", "run journalctl -u nginx -n 20"
         ) from None
-    if served is None:
+    if served is None or length < record.size:
         raise Misconfigured(
-            f"download: the {kind} to {file!r} returns {status}",
-            "run journalctl -u record-shim -n 5 to see whether the endpoint refused it",
-        )
-    if served != stored:
-        raise Misconfigured(
-            f"download: the {kind} to {file!r} returns {served[0]} bytes that differ from"
-            f" the file's {stored[0]}",
+            f"download: {what} returns {length} bytes that differ from the file's"
+            f" {record.size}",
             "check whether the file is changing, and whether nginx serves this directory",
         )
-    return f"download: {kind} to {file!r}, {served[0]} bytes, same SHA-256"
+    if ended and served < length:
+        raise Misconfigured(
+            f"download: {what} ends after {served} of {length} bytes",
+            "run tail /var/log/nginx/error.log",
+        )
+    size = f"{served} bytes" if ended else f"the first {served} of {length} bytes"
+    return f"download: {kind} to {record.file!r}, {size}, identical to the file"
 
 
-def _check_readable(file: str, user: str) -> None:
+def _compared(
+    answer: http.client.HTTPResponse, file: BinaryIO
+) -> tuple[int | None, bool]:
+    """Return how many bytes of `answer` are those of `file`, and whether it has ended.
+
+    The number is None if some differ.
+    """
+    served, deadline = 0, time.monotonic() + _DOWNLOAD_SECONDS
+    while served < _DOWNLOAD_BYTES and time.monotonic() < deadline:
+        block = answer.read1(min(1 << 16, _DOWNLOAD_BYTES - served))
+        if not block:
+            return served, True
+        if block != file.read(len(block)):
+            return None, False
+        served += len(block)
+    return served, served == answer.length
+
+
+def _opened(file: str, user: str) -> BinaryIO:
+    """Open a record, as the caller's user, who is `user`; raises Misconfigured."""
     walked = ""
     for segment in file.split("/")[1:-1]:
         walked += f"/{segment}"
@@ -91,49 +151,68 @@ def _check_readable(file: str, user: str) -> None:
                 f"run chmod o+x on it, or add {user} to its group",
             )
     try:
-        with open(file, "rb"):
-            pass
+        # not opened before it is known what it is: opening a device can do something
+        _require_file(os.stat(file), file)
+        # O_NONBLOCK: should it have become a FIFO since
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        opened = open(descriptor, "rb")  # noqa: SIM115 # the caller closes it
+        _require_file(os.fstat(descriptor), file)
     except FileNotFoundError:
         raise Misconfigured(
             f"record {file!r} does not exist",
             "check the path, and whether the recording was deleted or moved",
         ) from None
-    except IsADirectoryError:
-        raise Misconfigured(f"{file!r} is a directory", "name a record") from None
     except OSError as error:
         raise Misconfigured(
             f"record {file!r}: {user} cannot read it: {error.strerror}",
             f"run ls -l on it, then chmod o+r, or add {user} to its group",
         ) from None
+    return opened
 
 
-def _small_record(records: str) -> str:
-    """Return the smallest of the first records found, as a name below `records`."""
-    found = itertools.islice(_records(records), 100)
-    smallest = min(found, default=None)
-    if smallest is None:
-        raise Misconfigured(
-            f"records directory {records!r}: no record in it",
-            "check whether it is mounted",
-        )
-    return smallest[1]
+def _require_file(status: os.stat_result, file: str) -> None:
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        return
+    link = os.path.islink(file)
+    leads = f"is a link to {kind}: {os.path.realpath(file)}" if link else f"is {kind}"
+    raise Misconfigured(f"{file!r} {leads}", "name a record, which is a regular file")
 
 
-def _records(records: str) -> Iterator[tuple[int, str]]:
-    for directory, below, names in os.walk(records):
-        deep = os.path.relpath(directory, records).count("/") > _DEPTH
-        below[:] = [] if deep else [x for x in below if not x.startswith(".")]
-        for name in names:
-            with contextlib.suppress(OSError, Refused):
-                full = os.path.join(directory, name)
-                record = os.path.relpath(full, records)
-                check_path(os.fsencode(record))
-                yield os.stat(full).st_size, record
+def _newest_record(records: str) -> str | None:
+    """Return the best record to download, as a name below `records`, if there is one."""
+    best = max(_candidates(records), default=None)
+    return best.name if best else None
 
 
-def _digest(file: IO[bytes] | http.client.HTTPResponse) -> tuple[int, str]:
-    size, digest = 0, hashlib.sha256()
-    while block := file.read(1 << 16):
-        size += len(block)
-        digest.update(block)
-    return size, digest.hexdigest()
+def _candidates(records: str) -> Iterator[_Candidate]:
+    """Yield the records that are found within _ENTRIES and _SEARCH_SECONDS.
+
+    Of the directories in one, the one that changed last comes first.
+    """
+    looked_at, deadline, now = 0, time.monotonic() + _SEARCH_SECONDS, time.time()
+    directories = [records]
+    while directories:
+        below = []
+        with contextlib.suppress(OSError), os.scandir(directories.pop()) as entries:
+            for entry in entries:
+                looked_at += 1
+                if looked_at > _ENTRIES or time.monotonic() > deadline:
+                    return
+                with contextlib.suppress(OSError, Refused):
+                    name = entry.path[len(records) + 1 :]
+                    check_path(os.fsencode(name))
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        below.append((status.st_mtime, entry.path))
+                        continue
+                    is_file = stat.S_ISREG(status.st_mode)
+                    status = status if is_file else entry.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        age = now - status.st_mtime
+                        size = min(status.st_size, LEAST_BYTES)
+                        is_settled = not 0 <= age < _SETTLED_SECONDS
+                        yield _Candidate(
+                            is_file, size, is_settled, status.st_mtime, name
+                        )
+        directories += [path for _, path in sorted(below)]

@@ -15,7 +15,7 @@ from .systemd import is_enabled, unit_property
 from .users import acting_as
 
 _TIMEOUT_SECONDS = 10
-_RESTART = f"run systemctl restart {layout.SERVICE_UNIT}"
+_RESTART = "run record-shim restart"
 
 
 def load_keys() -> tuple[Keyrings | None, Finding]:

@@ -5,6 +5,9 @@ import os
 from ..errors import Misconfigured
 from .programs import run
 
+# for a question to systemd
+_QUERY_SECONDS = 10
+
 
 def require_systemd() -> None:
     """Raise Misconfigured unless systemd is this box's init (sd_booted(3))."""
@@ -25,10 +28,12 @@ def systemctl(*args: str) -> None:
 
 
 def unit_property(unit: str, name: str, *options: str) -> str:
-    """Return systemd's property `name` of `unit`, such as "active" for ActiveState."""
-    return run(
-        "systemctl", "show", f"--property={name}", "--value", *options, unit
-    ).stdout.strip()
+    """Return systemd's property `name` of `unit`, such as "active" for ActiveState.
+
+    Raises Misconfigured when systemd does not answer.
+    """
+    show = ("systemctl", "show", f"--property={name}", "--value", *options, unit)
+    return run(*show, seconds=_QUERY_SECONDS).stdout.strip()
 
 
 def is_active(unit: str) -> bool:

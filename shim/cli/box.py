@@ -86,7 +86,7 @@ def install(
     steps = install_box(given | dict.fromkeys(turned_off), dry_run=dry_run, force=force)
     if not as_json:
         _print_steps(steps, dry_run)
-    findings = [] if dry_run else _report(check_box(), as_json)
+    findings = [] if dry_run else _report(check_box(may_be_empty=True), as_json)
     if as_json:
         _print_json(steps=_json_steps(steps), findings=_json_findings(findings))
     if any(x.action is Action.OUTDATED for x in steps):
@@ -137,7 +137,7 @@ def forget() -> None:
 
 @click.command()
 @click.option(
-    "--path", metavar="RECORD", help="Download this record instead of a small one."
+    "--path", metavar="RECORD", help="Download this record instead of the newest."
 )
 @click.option(
     "--url",
@@ -148,8 +148,8 @@ def forget() -> None:
 def check(path: str | None, url: str | None, as_json: bool) -> None:
     """Diagnose why links do not work. Requires root.
 
-    The last check downloads a small record through nginx. The exit status is 0 if
-    everything is sound, 1 if anything is wrong.
+    The last check downloads a record through nginx. The exit status is 0 if
+    nothing is wrong, 1 if anything is.
 
     \b
     Example: record-shim check --path /300/a.mp3

@@ -82,7 +82,7 @@ def test_installing(bare: Box) -> None:
     own_key = bare.run(f"cat {KEY}")
     bare.run(f"umask 077; {SHIM} keygen >/root/pbx-key")
     link = bare.run(f"{SHIM} link --key-file /root/pbx-key {RECORD}")
-    given = {"PBX_KEY_FILE": "/root/pbx-key", "LINK": f"https://{HOST}/{link}"}
+    given = {"PBX_KEY_FILE": "/root/pbx-key", "LINK": f"http://{HOST}/{link}"}
     assert "✓ download: link to" in bare.run(with_values(key, given))
     assert bare.run(f"cat {KEY}") != own_key
     assert bare.status(link) == "200"
@@ -153,7 +153,7 @@ def test_issuing_links(fresh: Box) -> None:
     assert fresh.run(jwe).startswith(start)
     assert fresh.run(jwe).count(".") == start.count(".") + 4
     for link in (fresh.link(), fresh.jwe_link()):
-        report = fresh.run(with_values(show, {"LINK": start + link}))
+        report = fresh.run(with_values(show, {"LINK": f"http://{HOST}/{link}"}))
         assert report.startswith(RECORD)
         assert "✓ download: link to" in report
 
@@ -198,7 +198,10 @@ def test_check_and_its_findings(fresh: Box) -> None:
     section = (CHECKOUT / page).read_text("utf-8").split("\n## check\n")[1]
     table = section.split("\n## ")[0]
     described = re.findall(r"^\| `([a-z][a-z-]*)` \|", table, re.MULTILINE)
-    assert list(dict.fromkeys(x["name"] for x in report["findings"])) == described
+    names = list(dict.fromkeys(x["name"] for x in report["findings"]))
+    sometimes = {"install", "link", "certificate", "stopped", "cache"}
+    assert names == [x for x in described if x not in sometimes]
+    assert sometimes < set(described)
 
 
 def test_the_cached_form(fresh: Box) -> None:

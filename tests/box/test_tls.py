@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from support.acme import authority
 from support.box import HOST, INSTALL, RECORDING, SHIM, SITE, Box
-from support.certificates import issue
 from support.documentation import commands, sections
 from support.recordings import DATA
 from support.waiting import wait_for
@@ -27,16 +26,6 @@ def fresh(bare: Box) -> Iterator[Box]:
         f"{SHIM} uninstall --purge; rm -f {SITE}.bak* /root/*.pem /root/*.key;"
         " rm -rf /etc/letsencrypt /var/lib/letsencrypt"
     )
-
-
-def put_certificate(box: Box, directory: Path, days: int = 90) -> str:
-    """Put a new certificate and its authority in /root; return the options of install."""
-    directory.mkdir(exist_ok=True)
-    for file in issue(directory, HOST, days):
-        (Path(f"/proc/{box.leader}/root/root") / file.name).write_bytes(
-            file.read_bytes()
-        )
-    return "--certificate /root/certificate.pem --certificate-key /root/certificate.key"
 
 
 def fetched(box: Box, token: str, options: str = "--cacert /root/authority.pem") -> str:
@@ -60,7 +49,7 @@ WHOLE = f"{len(RECORDING)} 200 2"
 def test_the_site_with_tls_in_both_forms(fresh: Box, tmp_path: Path) -> None:
     """B2: --force and --cache keep TLS."""
     token = fresh.link()
-    tls = put_certificate(fresh, tmp_path)
+    tls = fresh.put_certificate(tmp_path)
     shown = fresh.run(f"{INSTALL} {tls}")
     assert "certificate: none → /root/certificate.pem" in shown
     assert "✓ download" in shown
@@ -81,7 +70,7 @@ def test_the_site_with_tls_in_both_forms(fresh: Box, tmp_path: Path) -> None:
 
 def test_port_80_redirects_and_logs_nothing(fresh: Box, tmp_path: Path) -> None:
     token = fresh.link()
-    fresh.run(f"{INSTALL} {put_certificate(fresh, tmp_path)}")
+    fresh.run(f"{INSTALL} {fresh.put_certificate(tmp_path)}")
     for address in ("127.0.0.1", "[::1]"):
         redirect = fresh.run(
             f"curl -sS -o /dev/null -w '%{{http_code}} %{{redirect_url}}' -H 'Host: {HOST}'"
@@ -98,10 +87,10 @@ def test_port_80_redirects_and_logs_nothing(fresh: Box, tmp_path: Path) -> None:
 
 def test_a_certificate_of_another_tool_is_replaced(fresh: Box, tmp_path: Path) -> None:
     token = fresh.link()
-    tls = put_certificate(fresh, tmp_path / "old")
+    tls = fresh.put_certificate(tmp_path / "old")
     fresh.run(f"{INSTALL} {tls}")
     old = serial(fresh)
-    put_certificate(fresh, tmp_path / "new")
+    fresh.put_certificate(tmp_path / "new")
     assert serial(fresh) == old
     _, after_renewal, turn_off = sections(PAGE)["TLS"]
     fresh.run(after_renewal)
@@ -118,9 +107,9 @@ def test_a_deleted_certificate_is_not_in_the_way(
     fresh: Box, tmp_path: Path, command: str
 ) -> None:
     """B19: nginx cannot load the site any more, and the command repairs that."""
-    fresh.ran(f"{INSTALL} {put_certificate(fresh, tmp_path)}")
+    fresh.ran(f"{INSTALL} {fresh.put_certificate(tmp_path)}")
     fresh.run("rm /root/certificate.pem")
-    assert "cannot load certificate" in fresh.fails(f"{SHIM} install --cache")
+    assert "/root/certificate.pem" in fresh.fails(f"{SHIM} install --cache")
     fresh.run(f"{SHIM} {command}; nginx -t -q")
 
 

@@ -65,6 +65,7 @@ def authority(box: Box, tmp_path: Path) -> Iterator[Authority]:
         wait_for(
             lambda: box.ran(f"{root}/roots/0 >{found.root}").returncode == 0,
         )
+        box.trust(found.root)
         yield found
     finally:
         box.run(f"systemctl stop pebble; rm -r {DIRECTORY} /etc/hosts")

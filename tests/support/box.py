@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import box_coverage
+from .certificates import issue
 from .checkout import CHECKOUT, PIP, build_wheel
 from .recordings import MP3, RECORDINGS
 from .waiting import wait_for
@@ -86,6 +87,23 @@ class Box:
             f"curl -s -o /dev/null -w '%{{http_code}}' {options} -H 'Host: {HOST}'"
             f" http://127.0.0.1/{token} || true"
         )
+
+    def trust(self, authority: str) -> None:
+        """Let programs on the box accept certificates of `authority`, a PEM file there."""
+        trusted = "/usr/local/share/ca-certificates/tests.crt"
+        self.run(f"cp {authority} {trusted}; update-ca-certificates --fresh 2>&1")
+
+    def put_certificate(self, directory: Path, host: str = HOST) -> str:
+        """Put a new certificate and its authority in /root; return the options of install.
+
+        Programs on the box accept certificates of this authority.
+        """
+        directory.mkdir(exist_ok=True)
+        root = Path(f"/proc/{self.leader}/root/root")
+        for file in issue(directory, host):
+            (root / file.name).write_bytes(file.read_bytes())
+        self.trust("/root/authority.pem")
+        return "--certificate /root/certificate.pem --certificate-key /root/certificate.key"
 
     def main_pid(self) -> str:
         return self.run("systemctl show -p MainPID --value record-shim")

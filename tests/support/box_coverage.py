@@ -27,6 +27,8 @@ branch = True
 parallel = True
 data_file = {DIRECTORY}/data
 include = */shim/box/*, */shim/cli/box.py
+# check works in child processes, which end with os._exit
+patch = fork, _exit
 disable_warnings = no-data-collected
 """
 _HERE = f"""\

@@ -19,7 +19,8 @@ def issue(directory: Path, host: str, days: int = 90) -> Certificate:
     file, key = directory / "certificate.pem", directory / "certificate.key"
     name = ("-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    _openssl("-subj", "/CN=tests", *curve, "-keyout", authority_key, "-out", authority)
+    own = ("-subj", "/CN=tests", "-days", "3650")
+    _openssl(*own, *curve, "-keyout", authority_key, "-out", authority)
     issuer = ("-CA", authority, "-CAkey", authority_key, "-days", str(days))
     _openssl(*name, *curve, *issuer, "-keyout", key, "-out", file)
     return Certificate(file, key, authority)
