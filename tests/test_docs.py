@@ -146,3 +146,11 @@ def test_how_long_logs_are_kept_is_said() -> None:
     logs = text_of(DOCS / "operations.md").split("\n## Logs\n")[1].split("\n### ")[0]
     assert "keeps 14 days" in " ".join(logs.split())
     assert logs.count("zgrep ") == logs.count("record-shim.log*") == 2
+
+
+def test_what_response_times_reveal_is_said() -> None:
+    """A15: in the cached form, a token that opens is slower already the first time."""
+    security = " ".join(text_of(DOCS / "security.md").split())
+    assert (
+        "The first response is therefore slower than for a token that does" in security
+    )

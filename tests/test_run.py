@@ -74,6 +74,7 @@ def needs(tmp_path: Path, *args: str) -> set[str]:
 
 
 def test_selected_tests_need_only_their_own_programs(tmp_path: Path) -> None:
+    """B22: a part of the suite installs neither Chromium nor compilers."""
     assert needs(tmp_path, "tests/test_paths.py") == set()
     assert needs(tmp_path, "-k", "test_a_broken_download") == {"nginx", "curl", "wget"}
     jose = needs(tmp_path, "-k", "test_jose_agrees")
@@ -207,6 +208,33 @@ def test_fixtures_are_torn_down_when_it_is_terminated(project: Path) -> None:
         suite.terminate()
     assert suite.returncode == pytest.ExitCode.INTERRUPTED
     assert not (project / "started").exists()
+
+
+@pytest.mark.needs("npm")
+def test_npm_says_why_it_fails(tmp_path: Path) -> None:
+    """B23: above "see above" is npm's own message."""
+    function = RUN.read_text("utf-8").split("\nnpm_package() {")[1].split("\n}\n")[0]
+    offline = {
+        "npm_config_registry": "http://127.0.0.1:1",
+        "npm_config_fetch_retries": "0",
+        "npm_config_cache": str(tmp_path),
+    }
+    result = subprocess.run(
+        [
+            *("bash", "-c"),
+            f'die() {{ echo "run: $1" >&2; exit 1; }}; npm_package() {{{function}\n}};'
+            " npm_package jose@5",
+        ],
+        cwd=tmp_path,
+        env=os.environ | offline,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    *above, last = result.stderr.splitlines()
+    assert last == "run: npm could not install jose@5: see above"
+    assert "ECONNREFUSED" in "\n".join(above)
 
 
 def test_a_missing_program_fails_its_test(project: Path) -> None:
