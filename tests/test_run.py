@@ -219,12 +219,10 @@ def test_npm_says_why_it_fails(tmp_path: Path) -> None:
         "npm_config_fetch_retries": "0",
         "npm_config_cache": str(tmp_path),
     }
+    die = 'die() { echo "run: $1" >&2; exit 1; }'
+    script = f"{die}; npm_package() {{{function}\n}}; npm_package jose@5"
     result = subprocess.run(
-        [
-            *("bash", "-c"),
-            f'die() {{ echo "run: $1" >&2; exit 1; }}; npm_package() {{{function}\n}};'
-            " npm_package jose@5",
-        ],
+        ["bash", "-c", script],
         cwd=tmp_path,
         env=os.environ | offline,
         check=False,
