@@ -52,7 +52,7 @@ def check_certificate(site: Site, listen: Listen, host: str) -> Finding:
         return bad("certificate", f"certificate: no TLS at {where}: {error}", _RELOAD)
     on_disk = [_first_in(x) for x in site.certificates]
     if on_disk and None not in on_disk and encoded not in on_disk:
-        problem = f"certificate: nginx serves another one than {site.certificate} has"
+        problem = f"certificate: nginx still serves another one than that in {site.certificate}"
         return bad("certificate", problem, _RELOAD)
     about = f"certificate for {served.names}"
     try:

@@ -222,9 +222,11 @@ def _carry_out(plan: Plan) -> list[Step]:
         if any(x in plan.after for x in UNIT_FILES.values()):
             systemctl("daemon-reload")
         steps = units.enable() + units.start(UNITS, changed)
-        if plan.after or not is_active(NGINX_UNIT) or not answers(site):
+        runs = is_active(NGINX_UNIT)
+        if plan.after or not runs or not answers(site):
             reload_nginx()
-            steps.append(Step(Action.RELOADED, NGINX_UNIT))
+            action = Action.RELOADED if runs else Action.STARTED
+            steps.append(Step(action, NGINX_UNIT))
         wait_for_site(site)
     remove_unused_cache()
     return steps
@@ -241,7 +243,7 @@ def _check_site() -> Site:
     if f'conflicting server name "{site.server_name}"' in warnings:
         raise Misconfigured(
             f"another nginx site has the name {site.server_name} on the same address",
-            f"find it with `nginx -T | grep -n {site.server_name}` and remove it, or use"
+            f"run grep -rn {site.server_name} /etc/nginx to find it, and remove it; or use"
             " another --server-name or --listen",
         )
     return site

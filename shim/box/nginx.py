@@ -65,9 +65,13 @@ def nginx_config() -> tuple[Directive, str]:
     if result.returncode != 0:
         # such as: 2026/11/24 14:36:01 [emerg] 2042#2042: unknown directive "nonsense" in …
         fault = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*)", result.stderr)
+        problem = fault[1] if fault else "nginx -t fails"
         raise Misconfigured(
-            f"nginx: {fault[1] if fault else 'nginx -t fails'}",
-            "correct nginx's configuration",
+            f"nginx: {problem}",
+            "restore the file; if it belongs to record-shim's site, run record-shim install"
+            " with another --certificate or with --no-certificate"
+            if "cannot load certificate" in problem
+            else "correct nginx's configuration",
         )
     return parse(result.stdout), result.stderr
 

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import Misconfigured, Refused
 from ..tokens.paths import check_path, record_name
+from .layout import NGINX_D
 from .nginx import asked
 from .results import Finding, bad_because, good
 from .site_checks import Door
@@ -94,7 +95,7 @@ def _download(door: Door, kind: str, token: str, record: Record, user: str) -> s
                 raise Misconfigured(
                     f"download: {what} returns {answer.status}",
                     "run journalctl -u record-shim -n 5 to see whether the endpoint"
-                    " refused it",
+                    f" refused it; if not, look for deny and return in {NGINX_D}",
                 )
             length = answer.length or 0
             served, ended = _compared(answer, file)
@@ -143,7 +144,8 @@ def _opened(file: str, user: str) -> BinaryIO:
         walked += f"/{segment}"
         if not os.path.isdir(walked):
             raise Misconfigured(
-                f"directory {walked!r} does not exist", "check whether it is mounted"
+                f"directory {walked!r} does not exist",
+                "check whether it is mounted; --path starts below the records directory",
             )
         if not os.access(walked, os.X_OK, effective_ids=True):
             raise Misconfigured(

@@ -6,7 +6,7 @@ import sys
 
 from ..errors import Misconfigured
 from . import key_files
-from .layout import SERVICE_UNIT, UNIT_FILES
+from .layout import SERVICE_UNIT, SETTINGS, UNIT_FILES
 from .lock import locked
 from .preflight import require_box
 from .programs import run
@@ -39,6 +39,11 @@ def check_start() -> None:
     """Raise Misconfigured when the service would not start with the current files."""
     _require(load_keys()[1])
     _require(load_box_settings()[1])
+    check_gunicorn()
+
+
+def check_gunicorn() -> None:
+    """Raise Misconfigured when gunicorn would not start with the current files."""
     gunicorn = os.path.join(sys.prefix, "bin", "gunicorn")
     options = ("--check-config", "--config", "python:shim.gunicorn_conf")
     result = run(gunicorn, *options, environ=_service_environ(), seconds=_SECONDS)
@@ -47,7 +52,7 @@ def check_start() -> None:
         fault = lines[-1] if lines else f"status {result.returncode}"
         raise Misconfigured(
             f"gunicorn would not start: {fault}",
-            "correct its settings; the running service was not restarted",
+            f"correct GUNICORN_CMD_ARGS in {SETTINGS}",
         )
 
 

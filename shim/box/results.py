@@ -22,6 +22,7 @@ class Action(Enum):
     STARTED = "started"
     RELOADED = "reloaded"
     RESTARTED = "restarted"
+    STOPPED = "stopped"
     # an option
     CHANGED = "changed"
     ROLLED_BACK = "rolled-back"

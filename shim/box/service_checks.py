@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import sysconfig
+from pathlib import Path
 
 from ..errors import Misconfigured
 from ..tokens.keys import CREDENTIALS, Keyrings, load_keyrings
@@ -10,7 +12,7 @@ from ..tokens.settings import Settings, load_settings
 from . import key_files, layout, running_keys
 from .nginx_config import Site
 from .results import Finding, bad, bad_because, good
-from .settings_file import read_settings
+from .settings_file import read_settings, read_variables
 from .systemd import is_enabled, unit_property
 from .users import acting_as
 
@@ -21,9 +23,12 @@ _RESTART = "run record-shim restart"
 def load_keys() -> tuple[Keyrings | None, Finding]:
     """Return the keys of this box, if they are valid."""
     if not key_files.existing():
-        missing = f"no key: neither {' nor '.join(layout.KEY_FILES.values())} exists"
-        remedy = "create one with record-shim keygen --output"
-        return None, bad("keys", missing, remedy)
+        paths = layout.KEY_FILES.values()
+        return None, bad(
+            "keys",
+            f"no key: neither {' nor '.join(paths)} exists",
+            f"run record-shim keygen --output {next(iter(paths))}, or install the PBX's key",
+        )
     try:
         keyrings = load_keyrings(key_files.existing())
     except Misconfigured as error:
@@ -74,18 +79,14 @@ def check_unit(unit: str) -> Finding:
 
 
 def check_current() -> Finding:
-    """Check that the service runs with the current keys and settings.
+    """Check that the service runs with the current packages, keys and settings.
 
     It reads them only when it starts.
     """
     service = layout.SERVICE_UNIT
-    process = f"/proc/{unit_property(service, 'MainPID')}"
     try:
         other_keys = any(running_keys.differ(x) for x in CREDENTIALS)
-        with open(f"{process}/environ", encoding="utf-8") as file:
-            variables = [x.partition("=") for x in file.read().split("\0")]
-        used = {name: value for name, _, value in variables if name.startswith("SHIM_")}
-        settings = read_settings()
+        other_settings = _other_settings()
     except OSError as error:
         problem = f"{service}: {error.filename}: {error.strerror}"
         return bad("service", problem, _RESTART)
@@ -94,10 +95,45 @@ def check_current() -> Finding:
     if other_keys:
         problem = f"{service}: the key files have changed since it started"
         return bad("service", problem, _RESTART)
-    if used != settings:
+    if other_settings:
         problem = f"{service}: {layout.SETTINGS} has changed since it started"
         return bad("service", problem, _RESTART)
+    if _installed_at() > _started_at():
+        problem = f"{service}: its Python packages have changed since it started"
+        return bad("service", problem, "run record-shim install")
     return good("service", f"{service}: running with the current keys and settings")
+
+
+def _other_settings() -> bool:
+    """Return whether the service has other variables than the settings file.
+
+    Raises OSError or Misconfigured.
+    """
+    with open(
+        f"/proc/{unit_property(layout.SERVICE_UNIT, 'MainPID')}/environ",
+        encoding="utf-8",
+        errors="surrogateescape",
+    ) as file:
+        variables = [x.partition("=") for x in file.read().split("\0")]
+    wanted = read_variables()
+    ours = {
+        name: value
+        for name, _, value in variables
+        if name in wanted or name.startswith(("SHIM_", "GUNICORN_"))
+    }
+    return ours != wanted
+
+
+def _installed_at() -> float:
+    """Return the Unix time at which pip last installed a package beside this one."""
+    packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
+    return max((x.stat().st_mtime for x in packages), default=0)
+
+
+def _started_at() -> float:
+    """Return the Unix time at which the service started."""
+    name, option = "ExecMainStartTimestamp", "--timestamp=unix"
+    return float(unit_property(layout.SERVICE_UNIT, name, option).lstrip("@"))
 
 
 def check_socket(site: Site, user: str) -> Finding:

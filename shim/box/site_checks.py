@@ -115,9 +115,13 @@ def check_site(
 
 def check_stopped(who: Answering | None) -> Finding | None:
     """Return what is wrong if `record-shim stop` is in force."""
-    if who is Answering.STOPPED_SITE or os.path.lexists(layout.STOPPED):
+    if os.path.lexists(layout.STOPPED):
         problem = "serving is stopped (record-shim stop)"
         return bad("stopped", problem, "run record-shim start")
+    if who is Answering.STOPPED_SITE:
+        problem = "the site returns 503 to every request"
+        remedy = f"look for return in the files in {layout.NGINX_D}"
+        return bad("stopped", problem, remedy)
     return None
 
 
@@ -140,8 +144,8 @@ def check_cache(directory: str, before: tuple[int, int] | None) -> Finding:
         was = "was missing" if before is None else "could not be written to"
         return bad(
             "cache",
-            f"cache {directory}: {was}, so links failed; nginx -T has repaired it just now",
-            f"find out what changes it, and run systemctl reload {layout.NGINX_UNIT}",
+            f"cache {directory}: {was}, so links failed; it has just been repaired",
+            "find out which program deletes or changes it",
         )
     return good("cache", f"cache {directory}: nginx's user can write to it")
 

@@ -27,7 +27,7 @@ def stop_serving() -> list[Step]:
     """
     require_box()
     with locked("stop"):
-        _require_include(nginx_config()[0])
+        _require_include(_config())
         steps = []
         if files.look(STOPPED) != File(_TEXT):
             os.makedirs(NGINX_D, 0o755, exist_ok=True)
@@ -45,16 +45,26 @@ def start_serving() -> list[Step]:
     """Undo stop_serving. An nginx that does not run is not started; raises Misconfigured."""
     require_box()
     with locked("start"):
+        if not os.path.lexists(STOPPED):
+            return []
         # nginx must be able to reload
         nginx_config()
-        steps = []
-        if os.path.lexists(STOPPED):
-            files.put(STOPPED, None)
-            steps.append(Step(Action.REMOVED, STOPPED))
+        files.put(STOPPED, None)
+        steps = [Step(Action.REMOVED, STOPPED)]
         if not is_stopped(NGINX_UNIT):
             reload_nginx()
             steps.append(Step(Action.RELOADED, NGINX_UNIT))
     return steps
+
+
+def _config() -> Directive:
+    try:
+        return nginx_config()[0]
+    except Misconfigured as error:
+        raise Misconfigured(
+            error.problem,
+            f"{error.remedy}; to stop all sites at once, run systemctl stop nginx",
+        ) from None
 
 
 def _require_include(config: Directive) -> None:

@@ -50,9 +50,9 @@ def uninstall_box(*, purge: bool) -> list[Step]:
     with locked("uninstall"):
         steps = rolled_back()
         plan = _plan(purge)
-        if plan.after:
-            _carry_out(plan)
         steps += plan.steps
+        if plan.after:
+            steps += _carry_out(plan)
         if purge:
             # not in the journal, which would keep a copy of them
             steps += [_removed(x) for x in key_files.existing().values()]
@@ -93,7 +93,8 @@ def _plan(purge: bool) -> Plan:
     return plan
 
 
-def _carry_out(plan: Plan) -> None:
+def _carry_out(plan: Plan) -> list[Step]:
+    steps = []
     installed = [x for x, path in UNIT_FILES.items() if path in plan.after]
     with journal.change("uninstall", plan.after, ()):
         for path, file in plan.after.items():
@@ -104,11 +105,14 @@ def _carry_out(plan: Plan) -> None:
             # or nginx would go on with a site that is gone
             nginx_config()
             reload_nginx()
+            steps.append(Step(Action.RELOADED, NGINX_UNIT))
         if installed:
             systemctl("disable", "--now", *installed)
+            steps += [Step(Action.STOPPED, x) for x in installed]
         for path in UNIT_FILES.values():
             files.put(path, None)
         systemctl("daemon-reload")
+    return steps
 
 
 def _removed(path: str) -> Step:

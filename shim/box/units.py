@@ -2,16 +2,14 @@
 
 import contextlib
 import os
-import sysconfig
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from . import files
 from .files import File
 from .layout import SERVICE_UNIT, SOCKET, SOCKET_UNIT, UNIT_FILES, UNITS
 from .results import Action, Step
 from .service_checks import check_current
-from .systemd import is_active, is_enabled, systemctl, unit_property
+from .systemd import is_active, is_enabled, systemctl
 
 
 def changed_units(after: Mapping[str, File | None]) -> list[str]:
@@ -28,12 +26,7 @@ def changed_units(after: Mapping[str, File | None]) -> list[str]:
 
 def is_outdated() -> bool:
     """Return whether the service runs, but with other packages, keys or settings than now."""
-    if not is_active(SERVICE_UNIT):
-        return False
-    started = unit_property(SERVICE_UNIT, "ExecMainStartTimestamp", "--timestamp=unix")
-    packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
-    newest = max((x.stat().st_mtime for x in packages), default=0.0)
-    return newest > float(started.lstrip("@")) or not check_current().ok
+    return is_active(SERVICE_UNIT) and not check_current().ok
 
 
 def enable() -> list[Step]:

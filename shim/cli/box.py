@@ -10,6 +10,7 @@ from ..box.check import check_box
 from ..box.forget import forget_links
 from ..box.install import install_box
 from ..box.install_conf import KEEP_CACHE_TIME
+from ..box.layout import NGINX_D
 from ..box.restart import restart_service
 from ..box.results import Action, Finding, Step
 from ..box.stopping import start_serving, stop_serving
@@ -165,7 +166,7 @@ def stop() -> None:
     for step in steps:
         click.echo(_worded(step))
     if not _reloaded(steps):
-        click.echo("nginx is not running")
+        click.echo("nginx is not running; when it is started, this still applies:")
     click.echo("links return 503 until you run record-shim start")
 
 
@@ -179,9 +180,9 @@ def start() -> None:
     steps = start_serving()
     for step in steps:
         click.echo(_worded(step))
-    if not any(step.action is Action.REMOVED for step in steps):
+    if not steps:
         click.echo("record-shim was not stopped")
-    if not _reloaded(steps):
+    elif not _reloaded(steps):
         click.echo("nginx is not running; run systemctl start nginx")
 
 
@@ -273,6 +274,8 @@ def _worded(step: Step) -> str:
         )
     elif step.action is Action.KEPT and step.detail:
         what = "edited, so it was not changed; --force replaces it and keeps a backup"
+    elif step.action is Action.KEPT and step.path == NGINX_D:
+        what = "kept, because it contains files of yours"
     elif step.action is Action.KEPT:
         what = "kept; uninstall --purge removes it"
     elif step.action is Action.MOVED:

@@ -6,6 +6,7 @@ import click
 
 from ..box.layout import DIRECTORY
 from ..box.templates import CACHE_TIME, HTTP_PORT, HTTPS_PORT
+from ..errors import Misconfigured
 from ..tokens.keys import ECB, JWE
 
 key_file_option = click.option(
@@ -61,5 +62,8 @@ def cache_time_of(cache: bool, cache_time: str | None) -> str | None:
 
 
 def link_or_stdin(link: str) -> str:
-    """Return `link`, or the first line of standard input for `-`."""
-    return sys.stdin.readline() if link == "-" else link
+    """Return `link`, or the first line of standard input for `-`; raises Misconfigured."""
+    given = sys.stdin.readline() if link == "-" else link
+    if not given.strip():
+        raise Misconfigured("no link was given")
+    return given

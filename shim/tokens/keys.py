@@ -72,7 +72,7 @@ def load_keyrings(environ: Mapping[str, str]) -> Keyrings:
     if not any(paths.values()) and "CREDENTIALS_DIRECTORY" in environ:
         raise Misconfigured(
             "no key: neither of the key files that the unit loads exists",
-            "create one with record-shim keygen --output, then run record-shim restart",
+            "create one with record-shim keygen --output FILE, then run record-shim restart",
         )
     if not any(paths.values()):
         raise Misconfigured(
@@ -118,7 +118,7 @@ def load_keyring(path: str) -> Keyring:
     if mode & stat.S_IRWXO:
         raise Misconfigured(
             f"key file {path!r}: readable or writable by every user",
-            "run chmod o= on it",
+            f"run chmod 600 {path}",
         )
     if len(data) == KEY_BYTES and not _LINES.fullmatch(data):
         return (_random(data, f"key file {path!r}"),)
@@ -129,7 +129,8 @@ def load_keyring(path: str) -> Keyring:
             keyring.append(_random(_parse_line(line, where), where))
     if not keyring:
         raise Misconfigured(
-            f"key file {path!r}: contains no key", "make one with record-shim keygen"
+            f"key file {path!r}: contains no key",
+            f"delete it, then run record-shim keygen --output {path}",
         )
     return tuple(keyring)
 

@@ -232,7 +232,7 @@ def test_check_and_its_findings(fresh: Box) -> None:
     table = section.split("\n## ")[0]
     described = re.findall(r"^\| `([a-z][a-z-]*)` \|", table, re.MULTILINE)
     names = list(dict.fromkeys(x["name"] for x in report["findings"]))
-    sometimes = {"install", "link", "certificate", "stopped", "cache"}
+    sometimes = {"install", "link", "log", "certificate", "stopped", "cache"}
     assert names == [x for x in described if x not in sometimes]
     assert sometimes < set(described)
 
