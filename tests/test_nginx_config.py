@@ -58,6 +58,7 @@ def test_the_site_is_found_among_others() -> None:
         behind_balancer=False,
         not_found="No recording here: the link is wrong, or the recording is gone.\n",
         unavailable=("The recordings are temporarily unavailable. Please try again.\n"),
+        other_logs=(),
         file="/etc/nginx/nginx.conf",
         listen="80",
         cache_time=None,

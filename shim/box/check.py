@@ -1,5 +1,6 @@
 """What keeps links from opening on this box, in the order in which a request meets it."""
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from .nginx import nginx_config
 from .nginx_config import Directive, Site, cache_directory, find_site, worker_user
 from .preflight import require_box
 from .record_checks import LEAST_BYTES, Record, check_download, find_record
+from .restart import check_gunicorn
 from .results import Finding, bad, bad_because, good, warning
 from .service_checks import (
     check_current,
@@ -31,6 +33,7 @@ from .site_checks import (
     Door,
     cache_status,
     check_cache,
+    check_logs,
     check_site,
     check_stopped,
     door_of,
@@ -73,6 +76,11 @@ def check_box(
     """
     require_box()
     yield from interrupted.findings()
+    if not any(map(os.path.lexists, (layout.SITE, *layout.UNIT_FILES.values()))):
+        raise Misconfigured(
+            "record-shim is not installed",
+            "run record-shim install --records DIR --server-name NAME",
+        )
     endpoint = yield from _check_endpoint()
     clock = check_clock()
     yield clock
@@ -122,6 +130,12 @@ def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
             "key-file", unread(f"key file {file}"), partial(check_key_file, file)
         )
     settings, finding = _result("settings", unread(layout.SETTINGS), load_box_settings)
+    if settings and keyrings:
+        try:
+            check_gunicorn()
+        except Misconfigured as error:
+            finding = bad_because("settings", error)
+    can_start = finding.ok
     yield finding
     runs = True
     try:
@@ -130,7 +144,7 @@ def _check_endpoint() -> Generator[Finding, None, _Endpoint | None]:
             runs = runs and finding.ok
             yield finding
         nginx_runs = finding.ok
-        if is_active(layout.SERVICE_UNIT):
+        if can_start and is_active(layout.SERVICE_UNIT):
             yield _finding("service", unread(layout.SERVICE_UNIT), check_current)
     except Misconfigured as error:
         yield bad_because("unit", error)
@@ -162,6 +176,8 @@ def _check_way(
         who, valid = _result("site", _unanswered("nginx"), answered)
     yield valid
     passable = passable and valid.ok
+    if logged := check_logs(site):
+        yield logged
     if who and valid.ok and door.listen.tls:
         verified = partial(check_certificate, site, door.listen, door.host)
         yield _finding("certificate", _unanswered("certificate: nginx"), verified)

@@ -58,6 +58,7 @@ class Site(NamedTuple):
     # the texts of the 404 and the 503
     not_found: str | None
     unavailable: str | None
+    other_logs: tuple[str, ...]  # directives for logs that would contain tokens
     file: str
     listen: str  # as the option --listen has it
     cache_time: str | None
@@ -151,6 +152,7 @@ def find_site(config: Directive) -> Site | None:
             behind_balancer=_trusts_balancer(server, config),
             not_found=_text(server, "404"),
             unavailable=_text(server, "503"),
+            other_logs=tuple(_other_logs(server)),
             file=server.file,
             listen=_listen_option(server),
             cache_time=_cache_time(server),
@@ -239,6 +241,13 @@ def _listen_option(server: Directive) -> str:
 def _cache_time(server: Directive) -> str | None:
     times = [x.words for x in server.find("proxy_cache_valid")]
     return next((x[2] for x in times if x[1] == "200"), None)
+
+
+def _other_logs(server: Directive) -> Iterator[str]:
+    for log in (*server.find("access_log"), *server.find("error_log")):
+        # the last word is the format of ours, or the level
+        if log.words[-1] not in ("off", "record_shim", "emerg"):
+            yield f"{' '.join(log.words)};"
 
 
 def _value(server: Directive, name: str) -> str | None:

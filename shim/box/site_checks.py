@@ -125,6 +125,17 @@ def check_stopped(who: Answering | None) -> Finding | None:
     return None
 
 
+def check_logs(site: Site) -> Finding | None:
+    """Return what is wrong if the site has a log that would contain tokens."""
+    if not site.other_logs:
+        return None
+    return bad(
+        "log",
+        f"nginx: the site has a log that contains whole links: {site.other_logs[0]}",
+        f"remove this line from {layout.NGINX_D}, or from wherever it is",
+    )
+
+
 def cache_status() -> tuple[int, int] | None:
     """Return owner and mode of the cache of opened tokens, None if it is missing."""
     try:
