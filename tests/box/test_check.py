@@ -28,7 +28,34 @@ def found(box: Box, name: str, command: str = CHECK) -> str:
 
 
 # what is broken, how it is mended, what check says
+NGINX_D = "/etc/record-shim/nginx.d"
 FAULTS = {
+    "settings that gunicorn refuses": (
+        "echo GUNICORN_CMD_ARGS=--nonsense >>/etc/record-shim/settings",
+        "sed -i '$d' /etc/record-shim/settings",
+        "correct GUNICORN_CMD_ARGS in /etc/record-shim/settings",
+    ),
+    "a setting of gunicorn that it does not have yet": (
+        "echo GUNICORN_CMD_ARGS=--workers=3 >>/etc/record-shim/settings",
+        "sed -i '$d' /etc/record-shim/settings",
+        "✗ record-shim.service: /etc/record-shim/settings has changed since it started",
+    ),
+    "newer packages than those that run": (
+        "touch /opt/record-shim/lib/python3*/site-packages/flask-*.dist-info",
+        f"{SHIM} install",
+        "its Python packages have changed since it started; run record-shim install",
+    ),
+    "a log with whole links": (
+        f"echo 'access_log /var/log/nginx/x.log;' >{NGINX_D}/x.conf;"
+        " systemctl reload nginx",
+        f"rm {NGINX_D}/x.conf; systemctl reload nginx; rm -f /var/log/nginx/x.log",
+        "a log that contains whole links: access_log /var/log/nginx/x.log;",
+    ),
+    "a return of the operator's": (
+        f"echo 'return 503;' >{NGINX_D}/x.conf; systemctl reload nginx",
+        f"rm {NGINX_D}/x.conf; systemctl reload nginx",
+        "the site returns 503 to every request; look for return in the files in",
+    ),
     "another key": (
         f"cp -p {KEY} /root/key; {SHIM} keygen >{KEY}",
         f"cp -p /root/key {KEY}",
@@ -165,6 +192,13 @@ def test_check_finds(box: Box, fault: str) -> None:
     assert message in "\n".join(bad), report.stdout
     assert "secret" not in report.stdout
     assert "✗" not in box.run(f"{SHIM} check")
+
+
+def test_check_without_an_installation(bare: Box) -> None:
+    error = bare.fails(f"{SHIM} check")
+    assert error.startswith(
+        "record-shim: record-shim is not installed; run record-shim"
+    )
 
 
 def test_check_fetches_the_record_it_is_told_to(box: Box) -> None:
