@@ -46,8 +46,10 @@ FAULTS = {
         "its Python packages have changed since it started; run record-shim install",
     ),
     "a log with whole links": (
-        f"echo 'access_log /var/log/nginx/x.log;' >{NGINX_D}/x.conf;"
-        " systemctl reload nginx",
+        (
+            f"echo 'access_log /var/log/nginx/x.log;' >{NGINX_D}/x.conf;"
+            " systemctl reload nginx"
+        ),
         f"rm {NGINX_D}/x.conf; systemctl reload nginx; rm -f /var/log/nginx/x.log",
         "a log that contains whole links: access_log /var/log/nginx/x.log;",
     ),
