@@ -28,7 +28,6 @@ def found(box: Box, name: str, command: str = CHECK) -> str:
 
 
 # what is broken, how it is mended, what check says
-NGINX_D = "/etc/record-shim/nginx.d"
 FAULTS = {
     "settings that gunicorn refuses": (
         "echo GUNICORN_CMD_ARGS=--nonsense >>/etc/record-shim/settings",
