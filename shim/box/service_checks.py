@@ -124,16 +124,16 @@ def _other_settings() -> bool:
     return ours != wanted
 
 
-def _installed_at() -> float:
-    """Return the Unix time at which pip last installed a package beside this one."""
+def _installed_at() -> int:
+    """Return when pip last installed a package beside this one, in Unix seconds."""
     packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
-    return max((x.stat().st_mtime for x in packages), default=0)
+    return max((int(x.stat().st_mtime) for x in packages), default=0)
 
 
-def _started_at() -> float:
-    """Return the Unix time at which the service started."""
+def _started_at() -> int:
+    """Return when the service started, in Unix seconds."""
     name, option = "ExecMainStartTimestamp", "--timestamp=unix"
-    return float(unit_property(layout.SERVICE_UNIT, name, option).lstrip("@"))
+    return int(unit_property(layout.SERVICE_UNIT, name, option).lstrip("@"))
 
 
 def check_socket(site: Site, user: str) -> Finding:

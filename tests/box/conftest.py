@@ -40,7 +40,10 @@ def machine(
 @pytest.fixture
 def bare(machine: Box) -> Box:
     """A box on which record-shim has not been set up."""
-    machine.run(f"{SHIM} uninstall --purge")
+    machine.run(
+        f"{SHIM} uninstall --purge;"
+        " rm -f /etc/nginx/conf.d/*.bak* /etc/systemd/system/record-shim.*.bak*"
+    )
     return machine
 
 

@@ -487,7 +487,8 @@ def test_the_name_and_the_chain_of_the_certificate(tls: Box, tmp_path: Path) -> 
     """B1: a certificate for another name, or of nobody whom clients know."""
     tls.put_certificate(tmp_path / "other", "other.example")
     assert found(tls, "certificate") == (
-        "✗ certificate: nginx serves another one than /root/certificate.pem has;"
+        "✗ certificate: nginx still serves another one than that in"
+        " /root/certificate.pem;"
         f" run {RELOAD}.service"
     )
     tls.run(RELOAD)
@@ -538,7 +539,7 @@ def test_https_links(tls: Box) -> None:
     assert "✓ download: link to" in exposed
     for link, message in {
         f"https://{HOST}:444/": "leads to port 444, but nginx serves the site on 443",
-        f"http://{HOST}:8080/": "127.0.0.1 port 8080: .*Connection refused; run install",
+        f"http://{HOST}:8080/": "127.0.0.1 port 8080: .*Connection refused; run record-shim install",
     }.items():
         report = tls.ran(f"{CHECK} --url {link}{token}").stdout
         assert re.search(f"✗ --url: .*{message}", report), report

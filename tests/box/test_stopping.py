@@ -88,7 +88,7 @@ def test_nginx_is_not_started(box: Box) -> None:
     box.run("systemctl stop nginx")
     assert box.run(f"{SHIM} stop").splitlines() == [
         f"{STOPPED}: written",
-        "nginx is not running",
+        "nginx is not running; when it is started, this still applies:",
         "links return 503 until you run record-shim start",
     ]
     assert box.ran("systemctl is-active nginx").stdout == "inactive\n"
