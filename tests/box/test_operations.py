@@ -199,7 +199,9 @@ def test_logs(fresh: Box) -> None:
         assert "_uhl4.mp3" in found
         assert "_x7k2.mp3" in found
         assert "rotate 90\n" in fresh.run(f"cat {logrotate}")
-        fresh.run(f"logrotate -d {logrotate}")
+        changed = fresh.ran(f"diff /root/logrotate {logrotate}").stdout
+        assert changed.count("\n>") == 1, changed
+        assert fresh.ran(f"logrotate -f {logrotate}").stderr == ""
     finally:
         fresh.run(f"rm '/srv/records{foreign}'; cp -a /root/logrotate {logrotate}")
     assert int(fresh.run(commands(page, "What to watch"))) > 0
