@@ -118,7 +118,7 @@ def load_keyring(path: str) -> Keyring:
     if mode & stat.S_IRWXO:
         raise Misconfigured(
             f"key file {path!r}: readable or writable by every user",
-            f"run chmod 600 {path}",
+            f"run chmod o= {path}",
         )
     if len(data) == KEY_BYTES and not _LINES.fullmatch(data):
         return (_random(data, f"key file {path!r}"),)
