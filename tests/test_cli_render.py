@@ -8,6 +8,7 @@ import pytest
 from support.command import Run, assert_one_line
 from support.stack import free_port
 
+from shim.box.layout import NGINX_D
 from shim.box.templates import OLDEST_NGINX, nginx_site
 from shim.cli import main
 from shim.errors import Misconfigured
@@ -116,6 +117,12 @@ def test_a_certificate_and_its_key_belong_together(run: Run) -> None:
     options = ["--certificate=/a.pem", "--certificate-key=key.pem"]
     result = run("render", "nginx", "--records=/srv/records", *options)
     assert_one_line(result, "--certificate-key 'key.pem'")
+
+
+def test_the_site_says_where_own_lines_belong() -> None:
+    first, second, *_ = tls_site().splitlines()
+    assert "Do not edit" in first
+    assert second == f"# Your own lines belong in {NGINX_D}/*.conf."
 
 
 def test_server_names_are_as_nginx_compares_them(run: Run) -> None:

@@ -76,6 +76,12 @@ def test_the_service_runs_this_environment_and_gets_its_key_from_systemd(
         assert f"SetCredential={name}:{NO_CREDENTIAL.decode()}" in service
 
 
+def test_the_units_say_how_to_change_them(units: dict[str, Path]) -> None:
+    for name, path in units.items():
+        first = path.read_text().splitlines()[0]
+        assert first.endswith(f"To change it, use: systemctl edit {name}")
+
+
 def test_both_units_are_printed_under_their_names(
     units: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

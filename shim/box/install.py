@@ -52,8 +52,9 @@ from .templates import nginx_site, unit
 # only where there is no key at all, because a key is what makes its format open
 _FRESH_KEY = KEY_FILES[ECB]
 _SETTINGS_TEXT = """\
-# Settings of record-shim, one NAME=VALUE per line. docs/settings.md lists the SHIM_ variables.
-# After a change: record-shim restart
+# Settings of record-shim, one NAME=VALUE per line. docs/settings.md in record-shim's
+# repository lists them. After a change, run record-shim restart; after a change of
+# SHIM_INTERNAL_PREFIX, run record-shim install.
 """
 _DIRECTORIES = (DIRECTORY, NGINX_D, STATE_DIR, ACME_DIR)
 _CREATED = (*_DIRECTORIES, *(os.path.dirname(x) for x in WANTS), *audit_log.FILES)

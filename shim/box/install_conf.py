@@ -11,7 +11,8 @@ from .nginx_config import Directive, find_site
 from .templates import CACHE_TIME, canonical_name, default_listen
 
 _HEAD = """\
-# The options of the last record-shim install. Without options, install uses them again.
+# The options of the last record-shim install, which the next one uses again: records,
+# server-name, listen, cache-time (the cached form), certificate and certificate-key.
 [install]
 """
 
