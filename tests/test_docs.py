@@ -8,6 +8,8 @@ import pytest
 from support.checkout import CHECKOUT
 from support.stack import BIN
 
+from shim.box.install_conf import Options
+from shim.box.install_conf import text_of as text_of_install_conf
 from shim.errors import Reason
 from shim.tokens.keys import CREDENTIALS
 from shim.tokens.settings import Settings
@@ -119,6 +121,24 @@ def test_the_pages_describe_every_option_of_install() -> None:
     rows = table_rows(DOCS / "install.md", "Options")
     described = {re.findall(r"--[\w-]+", option)[0] for option, *_ in rows}
     assert described == options - {"--help"}
+
+
+def test_the_page_and_the_head_of_install_conf_name_its_lines() -> None:
+    options = Options(*(f"value of {x}" for x in Options._fields))
+    head, lines = text_of_install_conf(options).split("[install]\n")
+    names = [x.split(" = ")[0] for x in lines.splitlines()]
+    assert set(re.findall(r"[a-z-]+", head)) >= set(names)
+    shown = text_of(DOCS / "install.md").split("\n    [install]\n")[1].split("\n\n")[0]
+    assert [x.split(" = ")[0].strip() for x in shown.splitlines()] == names
+
+
+def test_the_limits_name_one_place_for_their_zones() -> None:
+    page = text_of(DOCS / "operations.md")
+    assert "cp limit-conn-zone.conf /etc/nginx/conf.d/record-shim-limit-conn" in page
+    for limit in ("limit-conn", "limit-req"):
+        place = f"/etc/nginx/conf.d/record-shim-{limit}-zone.conf"
+        for file in (f"{limit}.conf", f"{limit}-zone.conf"):
+            assert place in text_of(CHECKOUT / "nginx" / file)
 
 
 def test_the_readme_is_short() -> None:

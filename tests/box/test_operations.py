@@ -157,9 +157,14 @@ def test_settings(fresh: Box) -> None:
     link = fresh.link()
     headers = f"curl -sI -H 'Host: {HOST}' http://127.0.0.1/{link}"
     assert "Content-Disposition: attachment" in fresh.run(headers)
-    report = fresh.run(commands("docs/settings.md", "Settings"))
+    change, show_errors = sections("docs/settings.md")["Settings"]
+    report = fresh.run(change)
     assert "✓ download: ECB link to" in report
     assert "Content-Disposition: inline" in fresh.run(headers)
+    fresh.run(f"cp {SETTINGS} /root/settings; echo SHIM_DISPOSITION=x >>{SETTINGS}")
+    fresh.ran("systemctl restart record-shim")
+    wait_for(lambda: "SHIM_DISPOSITION 'x'" in fresh.ran(show_errors).stdout)
+    fresh.run(f"cp /root/settings {SETTINGS}; {SHIM} restart")
     fresh.run(commands("docs/settings.md", "gunicorn"))
     wait_for(lambda: len(fresh.workers().split()) == 4)
     assert fresh.status(link) == "200"
