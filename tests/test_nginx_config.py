@@ -239,3 +239,17 @@ def test_which_files_could_hide_the_site() -> None:
     assert rivals(printed(**files), site) == ["/etc/nginx/conf.d/b.conf"]
     del files["b"]
     assert rivals(printed(**files), site) == []
+
+
+def test_lua_in_another_file_does_not_hide_the_site() -> None:
+    """Braces in Lua code are not nginx's, and need not match."""
+    lua = (
+        "server { location / { content_by_lua_block {"
+        ' local t = { { "a", 1 } } ngx.say("}}") } } }'
+    )
+    text = f"# configuration file /etc/nginx/nginx.conf:\nhttp {{\n  include /etc/nginx/*.x;\n}}\n"
+    text += f"# configuration file /etc/nginx/a.x:\n{lua}\n"
+    text += f"# configuration file /etc/nginx/b.x:\n{rendered()}\n"
+    site = find_site(parse(text))
+    assert site is not None
+    assert site.server_name == "storage.example.com"

@@ -18,7 +18,8 @@ _OTHERS = stat.S_IRWXO
 def make_private() -> None:
     """Create the logs that are missing, and close existing ones to other users.
 
-    nginx would create them readable for everyone. Raises OSError.
+    nginx would create them readable for everyone. A log that is a symbolic link is the
+    administrator's own. Raises OSError.
     """
     for path in FILES:
         with contextlib.suppress(FileExistsError):
@@ -28,6 +29,8 @@ def make_private() -> None:
                 os.fchown(descriptor, owner.pw_uid, group.gr_gid)
                 os.fchmod(descriptor, _MODE)
     for path in glob.glob(f"{LOG_DIR}/record-shim*.log*"):
+        if os.path.islink(path):
+            continue
         with os.fdopen(_open(path, os.O_RDONLY)) as file:
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:

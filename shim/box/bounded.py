@@ -32,6 +32,9 @@ def within(seconds: float, work: Callable[[], T], late: Misconfigured) -> T:
     if outcome is None:
         os.kill(pid, signal.SIGKILL)
         raise late
+    os.waitpid(pid, 0)
+    if not outcome:
+        raise Misconfigured("a check ended without a result", "run it again")
     # the child, which runs the same code, has pickled it
     result, error = pickle.loads(outcome)  # noqa: S301
     if error is not None:
@@ -41,7 +44,7 @@ def within(seconds: float, work: Callable[[], T], late: Misconfigured) -> T:
 
 
 def unread(what: str) -> Misconfigured:
-    """Return that `what`, which is on a disk, was not read within SECONDS."""
+    """Return the error for `what`, on a disk, not being readable within SECONDS."""
     return Misconfigured(
         f"{what}: no answer within {SECONDS} s",
         "check its disk or network file system, which findmnt shows",
@@ -58,12 +61,14 @@ def _do(work: Callable[[], T], writer: int) -> NoReturn:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     try:
-        outcome = pickle.dumps((work(), None))
-    except Exception as error:  # noqa: BLE001 # the parent raises it
-        outcome = pickle.dumps((None, error))
-    with open(writer, "wb") as pipe:
-        pipe.write(outcome)
-    os._exit(0)
+        try:
+            outcome = pickle.dumps((work(), None))
+        except Exception as error:  # noqa: BLE001 # the parent raises it
+            outcome = pickle.dumps((None, error))
+        with open(writer, "wb") as pipe:
+            pipe.write(outcome)
+    finally:
+        os._exit(0)
 
 
 def _read(pipe: int, deadline: float) -> bytes | None:

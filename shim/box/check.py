@@ -16,7 +16,14 @@ from .bounded import SECONDS, unread, within
 from .certificate_check import check_certificate
 from .clock_check import check_clock, check_clock_against
 from .nginx import nginx_config
-from .nginx_config import Directive, Site, cache_directory, find_site, worker_user
+from .nginx_config import (
+    Directive,
+    Site,
+    cache_directory,
+    find_site,
+    rivals,
+    worker_user,
+)
 from .preflight import require_box
 from .record_checks import LEAST_BYTES, Record, check_download, find_record
 from .restart import check_gunicorn
@@ -171,7 +178,7 @@ def _check_way(
             yield finding
             passable = passable and finding.ok
     who = None
-    if nginx_runs:
+    if nginx_runs and valid.ok:
         answered = partial(check_site, config, site, door, valid)
         who, valid = _result("site", _unanswered("nginx"), answered)
     yield valid
@@ -224,13 +231,24 @@ def _find_record(
 
 def _find_site() -> tuple[Directive | None, Site | None, Finding]:
     try:
-        config, _ = nginx_config()
+        config, warnings = nginx_config()
     except Misconfigured as error:
         return None, None, bad_because("site", error)
     site = find_site(config)
     if site is None:
         problem = f"nginx: the site is missing, {layout.SITE} should contain it"
         return config, None, bad("site", problem, "run record-shim install")
+    if f'conflicting server name "{site.server_name}"' in warnings:
+        files = " and ".join(rivals(config, site)) or "nginx's configuration"
+        return (
+            config,
+            site,
+            bad(
+                "site",
+                f"nginx: another site has the name {site.server_name} on the same address",
+                f"remove it from {files}",
+            ),
+        )
     found = (
         f"nginx: configuration valid, site {site.server_name}, records {site.records}"
     )

@@ -2,12 +2,18 @@
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import os
 import stat
 from typing import NamedTuple
 
 from ..errors import Misconfigured
+
+_REMEDIES = {
+    errno.ENOSPC: "run df on its directory, and make room",
+    errno.EROFS: "run findmnt to see why it is read-only, and remount it",
+}
 
 
 class File(NamedTuple):
@@ -63,7 +69,13 @@ def put(path: str, file: File | None) -> None:
             replace(path, _bytes(file.text), file.mode, file.uid, file.gid)
         sync_directory(path)
     except OSError as error:
-        raise Misconfigured(f"{error.filename or path}: {error.strerror}") from None
+        raise failed(error, path) from None
+
+
+def failed(error: OSError, path: str) -> Misconfigured:
+    """Return what to raise for `error`, which is about `path` if it names no file."""
+    problem = f"{error.filename or path}: {error.strerror}"
+    return Misconfigured(problem, _REMEDIES.get(error.errno or 0, ""))
 
 
 def read(path: str) -> str | None:
@@ -103,7 +115,8 @@ def temporary_name(path: str) -> str:
 
 def remove_if_exists(path: str) -> None:
     """Remove the file unless there is none; raises OSError."""
-    with contextlib.suppress(FileNotFoundError):
+    # unlink of a missing file fails with EROFS on a read-only file system
+    if os.path.lexists(path):
         os.unlink(path)
 
 

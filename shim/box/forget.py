@@ -7,13 +7,12 @@ directory at any moment. So nothing in it is deleted as root.
 import os
 
 from ..errors import Misconfigured
-from .layout import CACHE_DIR, NGINX_UNIT
-from .lock import locked
+from .interrupted import changing
+from .layout import CACHE_DIR
 from .nginx import nginx_config, reload_nginx
 from .nginx_config import cache_directory, worker_user
 from .preflight import require_box
 from .programs import run
-from .systemd import is_stopped
 
 # a full cache takes less than a second; nginx's user could make it endless
 _SECONDS = 60
@@ -26,21 +25,20 @@ def forget_links() -> int | None:
     Misconfigured.
     """
     require_box()
-    with locked("forget"):
+    with changing("forget"):
         config, _ = nginx_config()
         directory = cache_directory(config)
         if directory is None:
             remove_unused_cache()
             return None
-        # nginx creates it when it starts
-        forgotten = (
-            _delete(worker_user(config), directory, "-type", "f")
-            if os.path.lexists(directory)
-            else 0
-        )
-        if not is_stopped(NGINX_UNIT):
+        try:
+            # nginx creates it when it starts
+            if not os.path.lexists(directory):
+                return 0
+            return _delete(worker_user(config), directory, "-type", "f")
+        finally:
+            # nginx also has tokens open
             reload_nginx()
-    return forgotten
 
 
 def remove_unused_cache() -> None:
@@ -64,9 +62,23 @@ def remove_unused_cache() -> None:
 def _delete(user: str, directory: str, *which: str) -> int:
     """Delete what find(1) finds below `directory`, as `user`; return the number of files.
 
-    find neither follows symbolic links nor minds how deep directories are nested. Raises
-    Misconfigured when something cannot be deleted.
+    find does not follow symbolic links, and handles any depth. Raises Misconfigured when
+    something cannot be deleted.
     """
+    # `user` may have closed its own directories
+    open_all = (
+        "-type",
+        "d",
+        "!",
+        "-perm",
+        "-u=rwx",
+        "-exec",
+        "chmod",
+        "u+rwx",
+        "{}",
+        ";",
+    )
+    run("find", directory, *open_all, user=user, seconds=_SECONDS)
     find = ("find", directory, "-ignore_readdir_race", *which)
     options = ("-delete", "-type", "f", "-printf", ".")
     result = run(*find, *options, user=user, seconds=_SECONDS)

@@ -1,5 +1,6 @@
 """Setting up a storage box, and bringing it up to date: everything or nothing."""
 
+import contextlib
 import os
 from functools import partial
 from typing import NamedTuple
@@ -96,7 +97,7 @@ def install_box(given: Given, *, dry_run: bool, force: bool) -> list[Step]:
         steps += [Step(Action.CHANGED, INSTALL_CONF, x) for x in changes] + plan.steps
         if dry_run:
             return steps
-        if config is not None:
+        if config is not None and options.cache_time:
             # what an earlier cached form left behind must not be used again
             remove_unused_cache()
         return [_without_difference(x) for x in steps] + _carry_out(plan)
@@ -162,12 +163,12 @@ def _plan(wanted: dict[str, str], options: Options, force: bool) -> Plan:
         plan.after[default_site.KEPT] = files.look(default_site.ENABLED)
         plan.after[default_site.ENABLED] = None
         plan.steps.append(Step(Action.MOVED, default_site.ENABLED, default_site.KEPT))
-    for path, text in (
-        (INSTALL_CONF, install_conf.text_of(options)),
-        (MANIFEST, manifest.text_of(digests)),
-    ):
-        if files.read(path) != text:
-            plan.after[path] = File(text)
+    # one with the same options may have comments of the operator's
+    if not install_conf.is_current(options):
+        plan.after[INSTALL_CONF] = File(install_conf.text_of(options))
+    recorded = manifest.text_of(digests)
+    if files.read(MANIFEST) != recorded:
+        plan.after[MANIFEST] = File(recorded)
     return plan
 
 
@@ -220,16 +221,18 @@ def _carry_out(plan: Plan) -> list[Step]:
         for path, file in plan.after.items():
             files.put(path, file)
         site = _check_site()
-        if any(x in plan.after for x in UNIT_FILES.values()):
+        if plan.after:
             systemctl("daemon-reload")
         steps = units.enable() + units.start(UNITS, changed)
         runs = is_active(NGINX_UNIT)
         if plan.after or not runs or not answers(site):
-            reload_nginx()
+            reload_nginx(start=True)
             action = Action.RELOADED if runs else Action.STARTED
             steps.append(Step(action, NGINX_UNIT))
         wait_for_site(site)
-    remove_unused_cache()
+    # it would not be used again, so that this can fail
+    with contextlib.suppress(Misconfigured):
+        remove_unused_cache()
     return steps
 
 

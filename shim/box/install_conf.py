@@ -45,25 +45,17 @@ def remembered(config: Directive | None) -> Given:
     A certificate that the operator or certbot added to the site is an option, too. Raises
     Misconfigured when INSTALL_CONF is not as install writes it.
     """
-    text = files.read(INSTALL_CONF)
     installed = _of_site(config) if config and files.look(SITE) else {}
-    if text is None:
+    stored = _stored()
+    if stored is None:
         return installed
-    parser = configparser.ConfigParser(
-        interpolation=None, delimiters=("=",), comment_prefixes=("#",)
-    )
-    try:
-        parser.read_string(text)
-        stored = {x.replace("-", "_"): y for x, y in parser.items("install")}
-    except configparser.Error as error:
-        problem = str(error).splitlines()[0]
-    else:
-        unknown = [x for x in stored if x not in Options._fields]
-        if not unknown:
-            tls = ("certificate", "certificate_key")
-            return {x: installed.get(x) for x in tls} | stored
-        problem = f"unknown option {unknown[0].replace('_', '-')}"
-    raise Misconfigured(f"{INSTALL_CONF}: {problem}", "correct or delete the file")
+    return {x: installed.get(x) for x in ("certificate", "certificate_key")} | stored
+
+
+def is_current(options: Options) -> bool:
+    """Return whether INSTALL_CONF has these options; raises Misconfigured."""
+    stored = _stored()
+    return stored is not None and stored == _set(options)
 
 
 def with_given(old: Given, given: Given) -> Options:
@@ -95,11 +87,7 @@ def with_given(old: Given, given: Given) -> Options:
 
 def text_of(options: Options) -> str:
     """Return the content of INSTALL_CONF."""
-    lines = [
-        f"{name.replace('_', '-')} = {value}\n"
-        for name, value in options._asdict().items()
-        if value is not None
-    ]
+    lines = [f"{x.replace('_', '-')} = {y}\n" for x, y in _set(options).items()]
     return _HEAD + "".join(lines)
 
 
@@ -110,8 +98,34 @@ def changes(old: Given, new: Options) -> list[str]:
     return [
         f"{name.replace('_', '-')}: {_shown(old, name)} → {_shown(new._asdict(), name)}"
         for name, value in new._asdict().items()
-        if value != old.get(name)
+        if _shown(new._asdict(), name) != _shown(old, name)
     ]
+
+
+def _stored() -> dict[str, str] | None:
+    """Return the options in INSTALL_CONF, None if it does not exist."""
+    text = files.read(INSTALL_CONF)
+    if text is None:
+        return None
+    parser = configparser.ConfigParser(
+        interpolation=None, delimiters=("=",), comment_prefixes=("#",)
+    )
+    try:
+        parser.read_string(text)
+        stored = {x.replace("-", "_"): y for x, y in parser.items("install") if y}
+    except configparser.Error as error:
+        problem = str(error).splitlines()[0]
+    else:
+        unknown = [x for x in stored if x not in Options._fields]
+        if not unknown:
+            return stored
+        problem = f"unknown option {unknown[0].replace('_', '-')}"
+    raise Misconfigured(f"{INSTALL_CONF}: {problem}", "correct or delete the file")
+
+
+def _set(options: Options) -> dict[str, str]:
+    """Return the options that do not have their default value."""
+    return {x: y for x, y in options._asdict().items() if y is not None}
 
 
 def _shown(options: Given, name: str) -> str:
@@ -126,4 +140,4 @@ def _of_site(config: Directive) -> Given:
     if site is None:
         return {}
     values = {x: y for x, y in site._asdict().items() if x in Options._fields}
-    return values | {"listen": None if site.tls else site.listen}
+    return values | {"listen": str(site.port) if site.tls else site.listen}

@@ -11,14 +11,15 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from types import FrameType
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from ..errors import Misconfigured
-from . import files, units
+from . import default_site, files, units
 from .files import File
 from .layout import (
     JOURNAL,
     NGINX_UNIT,
+    SITE,
     SOCKET_UNIT,
     STATE_DIR,
     UNIT_FILES,
@@ -31,12 +32,23 @@ from .systemd import is_active, is_stopped, systemctl
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class RolledBack(NamedTuple):
+    """What was rolled back: the command, and the files that it had changed.
+
+    `backups` are files that were edited since, and where they are now.
+    """
+
+    command: str
+    restored: list[str]
+    backups: list[tuple[str, str]]
+
+
 class _Journal(TypedDict):
     command: str
     before: dict[str, File | None]
     digests: dict[str, str]  # of the new files
     created: list[str]  # directories and logs
-    active: list[str]  # units that were
+    active: list[str]  # units that were active
     changed: list[str]  # units
 
 
@@ -51,22 +63,22 @@ def change(
     if they are empty. If the block fails or a signal arrives, everything is as before.
     Raises Misconfigured with what was rolled back.
     """
-    _write(command, after, created)
-    try:
-        with _signals_raise():
+    with _signals_raise():
+        try:
+            _write(command, after, created)
             yield
-        for path in (*after, *WANTS):
-            files.sync_directory(path)
-    except BaseException as error:
+            for path in (*after, *WANTS):
+                files.sync_directory(path)
+        except BaseException as error:
+            with _signals_ignored():
+                undone = _undone()
+            if isinstance(error, OSError):
+                error = files.failed(error, STATE_DIR)
+            if isinstance(error, Misconfigured):
+                raise Misconfigured(error.problem + undone, error.remedy) from None
+            raise
         with _signals_ignored():
-            undone = _undone()
-        if isinstance(error, Misconfigured):
-            raise Misconfigured(error.problem + undone, error.remedy) from None
-        if isinstance(error, OSError):
-            where = f"{error.filename}: " if error.filename else ""
-            raise Misconfigured(f"{where}{error.strerror}{undone}") from None
-        raise
-    _delete()
+            _delete()
 
 
 def is_open() -> bool:
@@ -74,54 +86,82 @@ def is_open() -> bool:
     return os.path.lexists(JOURNAL)
 
 
+def has_leftovers() -> bool:
+    """Return whether there is a journal, or a part of one that was never completed."""
+    is_empty = os.path.isdir(STATE_DIR) and not os.listdir(STATE_DIR)
+    return is_open() or is_empty or os.path.lexists(files.temporary_name(JOURNAL))
+
+
 def discard_unfinished() -> None:
-    """Remove what is left of a journal that was not even written."""
-    _remove(files.temporary_name(JOURNAL))
+    """Remove the temporary file of a journal that was never completed."""
+    files.remove_if_exists(files.temporary_name(JOURNAL))
     _remove_if_empty(STATE_DIR)
 
 
-def roll_back(*, at_once: bool = False) -> tuple[str, list[str]]:
-    """Undo the change in the journal; return the command and the files that it had changed.
+def roll_back(*, at_once: bool = False) -> RolledBack:
+    """Undo the change in the journal.
 
-    A file that was edited since is kept as FILE.bak. `at_once` means that nobody can
-    have done anything since. Raises Misconfigured; it can be called again then.
+    A file that the operator has edited since is kept: as FILE.bak if it was there before
+    or would keep the box from being as it was, otherwise where it is. `at_once`: this
+    process made the change, so nothing else has changed since. Raises Misconfigured, and
+    can then be called again.
     """
     journal = _read()
-    restored = []
-    for path, before in journal["before"].items():
-        _remove(files.temporary_name(path))
-        now = files.look(path)
-        if now == before:
-            continue
-        known = (before.digest() if before else "", journal["digests"].get(path))
-        if now is not None and now.link is None and now.digest() not in known:
-            files.put(files.free_name(path), now)
-        # systemctl disable removes a directory that it leaves empty
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        files.put(path, before)
-        restored.append(path)
+    # asked first, because systemd may not answer
+    nginx_runs = is_active(NGINX_UNIT)
+    done = RolledBack(journal["command"], [], [])
+    try:
+        for path, before in journal["before"].items():
+            _restore_file(journal, path, before, done)
+    except OSError as error:
+        raise files.failed(error, STATE_DIR) from None
     for path in reversed(journal["created"]):
         _remove_if_empty(path)
-    _restore_units(journal, at_once)
+    _restore_units(journal, nginx_runs, at_once)
     _delete()
-    return journal["command"], restored
+    return done
 
 
-def _restore_units(journal: _Journal, at_once: bool) -> None:
+def _restore_file(
+    journal: _Journal, path: str, before: File | None, done: RolledBack
+) -> None:
+    files.remove_if_exists(files.temporary_name(path))
+    now = files.look(path)
+    if now == before:
+        return
+    known = (before.digest() if before else "", journal["digests"].get(path))
+    if now is not None and now.link is None and now.digest() not in known:
+        if before is None and path not in (SITE, *UNIT_FILES.values()):
+            # such as the PBX's key
+            done.backups.append((path, path))
+            return
+        # nginx reads all files beside the default site
+        name = default_site.KEPT if path == default_site.ENABLED else path
+        backup = files.free_name(name)
+        files.put(backup, now)
+        done.backups.append((path, backup))
+    # systemctl disable removes a directory that it leaves empty
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.put(path, before)
+    done.restored.append(path)
+
+
+def _restore_units(journal: _Journal, nginx_runs: bool, at_once: bool) -> None:
     systemctl("daemon-reload")
     # before the units, so that nginx never asks an endpoint that is gone
-    if is_active(NGINX_UNIT):
-        if at_once and NGINX_UNIT not in journal["active"]:
-            systemctl("stop", NGINX_UNIT)
-        elif _is_valid():
-            reload_nginx()
+    if nginx_runs and at_once and NGINX_UNIT not in journal["active"]:
+        systemctl("stop", NGINX_UNIT)
+    elif nginx_runs and _is_valid():
+        reload_nginx()
     active = [x for x in UNITS if x in journal["active"]]
-    surplus = [x for x in UNITS if x not in active and not is_stopped(x)]
-    if surplus:
-        systemctl("stop", *reversed(surplus))
+    started = [x for x in UNITS if x not in active and not is_stopped(x)]
+    if started:
+        systemctl("stop", *reversed(started))
     if journal["before"][UNIT_FILES[SOCKET_UNIT]] is None:
         units.remove_socket()
-    units.start(active, journal["changed"])
+    # the files are as before; check reports a unit that does not start with them
+    with contextlib.suppress(Misconfigured):
+        units.start(active, journal["changed"])
 
 
 def _is_valid() -> bool:
@@ -135,8 +175,11 @@ def _is_valid() -> bool:
 
 def _undone() -> str:
     """Roll back; return what to add to the message about the failure."""
+    if not is_open():
+        discard_unfinished()
+        return ""
     try:
-        _, restored = roll_back(at_once=True)
+        restored = roll_back(at_once=True).restored
     except Misconfigured as error:
         return (
             f"; the rollback failed, too: {error.problem}; record-shim check tries it"
@@ -180,11 +223,6 @@ def _delete() -> None:
     _remove_if_empty(STATE_DIR)
 
 
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
 def _remove_if_empty(path: str) -> None:
     with contextlib.suppress(OSError):
         if os.path.isdir(path):
@@ -199,8 +237,8 @@ def _signals_raise() -> Iterator[None]:
         raise Misconfigured(f"interrupted by {signal.Signals(number).name}")
 
     # nohup ignores SIGHUP
-    heeded = [x for x in _SIGNALS if signal.getsignal(x) is not signal.SIG_IGN]
-    before = {x: signal.signal(x, interrupt) for x in heeded}
+    handled = [x for x in _SIGNALS if signal.getsignal(x) is not signal.SIG_IGN]
+    before = {x: signal.signal(x, interrupt) for x in handled}
     try:
         yield
     finally:

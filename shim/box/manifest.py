@@ -16,8 +16,3 @@ def recorded() -> dict[str, str]:
 def text_of(digests: dict[str, str]) -> str:
     """Return the manifest of `digests`."""
     return "".join(f"{digests[x]}  {x}\n" for x in sorted(digests))
-
-
-def sha256(text: str) -> str:
-    """Return the digest of a file with this content."""
-    return files.File(text).digest()

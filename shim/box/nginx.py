@@ -76,10 +76,14 @@ def nginx_config() -> tuple[Directive, str]:
     return parse(result.stdout), result.stderr
 
 
-def reload_nginx() -> None:
-    """Reload or start nginx; return when its old workers accept no more requests."""
+def reload_nginx(*, start: bool = False) -> None:
+    """Reload nginx; return when its old workers accept no more requests.
+
+    An nginx that does not run stays as it is, unless it is to `start`.
+    """
     workers = _workers()
-    systemctl("reload-or-restart", NGINX_UNIT)
+    command = "reload-or-restart" if start else "try-reload-or-restart"
+    systemctl(command, NGINX_UNIT)
     wait_until(lambda: not workers & _workers(), _failed("nginx does not reload"))
 
 

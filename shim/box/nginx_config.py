@@ -24,7 +24,7 @@ class Directive(NamedTuple):
     def find(self, name: str) -> Iterator["Directive"]:
         """Yield the directives named `name` in this block, at any depth."""
         for directive in self.block:
-            if directive.words[0] == name:
+            if directive.words[:1] == [name]:
                 yield directive
             yield from directive.find(name)
 
@@ -83,7 +83,7 @@ def _with_included(
     whole = []
     for directive in block:
         inner = directive.block
-        if directive.words[0] == "include":
+        if directive.words[:1] == ["include"]:
             # relative to nginx.conf; in glob(3), unlike fnmatch, * matches no slash
             pattern = os.path.join(directory, directive.words[1])
             for name, content in files.items():
@@ -102,7 +102,9 @@ def _parse(text: str, file: str) -> list[Directive]:
         if lexeme.startswith("#"):
             continue
         if lexeme == "}":
-            open_blocks.pop()
+            # in Lua code, braces need not match
+            if len(open_blocks) > 1:
+                open_blocks.pop()
         elif lexeme in ";{":
             directive = Directive(words, [], file)
             open_blocks[-1].block.append(directive)
@@ -201,7 +203,7 @@ def includes(config: Directive, path: str) -> bool:
         os.path.join("/etc/nginx", x.words[1])
         for http in config.find("http")
         for x in http.block
-        if x.words[0] == "include"
+        if x.words[:1] == ["include"]
     ]
     # as glob(3) does, a pattern for names does not match directories
     directory, name = os.path.split(path)
@@ -257,14 +259,14 @@ def _value(server: Directive, name: str) -> str | None:
 def _trusts_balancer(server: Directive, config: Directive) -> bool:
     everywhere = [y for x in config.find("http") for y in _directives(x)]
     return any(server.find("set_real_ip_from")) or any(
-        x.words[0] == "set_real_ip_from" for x in everywhere
+        x.words[:1] == ["set_real_ip_from"] for x in everywhere
     )
 
 
 def _directives(block: Directive) -> Iterator[Directive]:
     """Yield the directives in `block`, also included ones, but none of inner blocks."""
     for directive in block.block:
-        if directive.words[0] == "include":
+        if directive.words[:1] == ["include"]:
             yield from _directives(directive)
         else:
             yield directive

@@ -86,8 +86,8 @@ def check_environment(records: str) -> None:
 
 
 def check_units() -> None:
-    """Raise Misconfigured when the operator has masked one of our units."""
-    for each in UNITS:
+    """Raise Misconfigured when the operator has masked a unit that is needed."""
+    for each in (*UNITS, NGINX_UNIT):
         if unit_property(each, "UnitFileState") == "masked":
             raise Misconfigured(f"{each} is masked", f"run systemctl unmask {each}")
 

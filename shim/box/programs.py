@@ -58,6 +58,10 @@ def run(
             f"{name} has not ended after {seconds:.0f} s",
             f"run {shlex.join(command)} to see what it waits for",
         ) from None
+    except BaseException:
+        # a signal ends this command: what it started must not go on beside a rollback
+        process.kill()
+        raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 

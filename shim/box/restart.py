@@ -1,18 +1,22 @@
 """Restarting the endpoint's service, if it would start."""
 
+import contextlib
 import os
 import shlex
 import sys
 
 from ..errors import Misconfigured
+from ..tokens.settings import load_settings
 from . import key_files
+from .interrupted import changing
 from .layout import SERVICE_UNIT, SETTINGS, UNIT_FILES
-from .lock import locked
+from .nginx import nginx_config
+from .nginx_config import find_site
 from .preflight import require_box
 from .programs import run
 from .results import Action, Finding, Step
 from .service_checks import load_box_settings, load_keys
-from .settings_file import read_variables
+from .settings_file import read_settings, read_variables
 from .systemd import systemctl, unit_property
 
 # on a busy box, gunicorn takes a few seconds to load everything
@@ -25,14 +29,29 @@ def restart_service() -> list[Step]:
     Raises Misconfigured, without a restart, when a key file or a setting is invalid.
     """
     require_box()
-    with locked("restart"):
+    with changing("restart") as steps:
         if not os.path.lexists(UNIT_FILES[SERVICE_UNIT]):
             raise Misconfigured(
                 f"{SERVICE_UNIT} is not installed", "run record-shim install"
             )
         check_start()
+        _check_prefix()
         systemctl("restart", SERVICE_UNIT)
-    return [Step(Action.RESTARTED, SERVICE_UNIT)]
+    return [*steps, Step(Action.RESTARTED, SERVICE_UNIT)]
+
+
+def _check_prefix() -> None:
+    """Raise Misconfigured when nginx's site has another SHIM_INTERNAL_PREFIX."""
+    ours = load_settings(read_settings()).internal_prefix
+    site = None
+    # a site that nginx cannot read has nothing to do with this restart
+    with contextlib.suppress(Misconfigured):
+        site = find_site(nginx_config()[0])
+    if site is not None and site.internal_prefix != ours:
+        raise Misconfigured(
+            f"SHIM_INTERNAL_PREFIX is {ours}, but {site.internal_prefix} in nginx's site",
+            "run record-shim install, which changes both",
+        )
 
 
 def check_start() -> None:

@@ -65,6 +65,8 @@ def check_unit(unit: str) -> Finding:
     """Check that the unit is active now and after a reboot."""
     state = unit_property(unit, "ActiveState")
     journal = f"journalctl -u {unit} -n 20"
+    if unit_property(unit, "UnitFileState") == "masked":
+        return bad("unit", f"{unit}: masked", f"run systemctl unmask {unit}")
     if state in ("activating", "failed"):
         return bad(
             "unit", f"{unit}: {state}", f"run {journal} to see why it does not start"
@@ -75,6 +77,9 @@ def check_unit(unit: str) -> Finding:
     if not is_enabled(unit):
         problem = f"{unit}: active, but not started at boot"
         return bad("unit", problem, f"run systemctl enable {unit}")
+    if unit_property(unit, "NeedDaemonReload") == "yes":
+        problem = f"{unit}: its file has changed since systemd read it"
+        return bad("unit", problem, "run systemctl daemon-reload, then restart it")
     return good("unit", f"{unit}: active, enabled")
 
 

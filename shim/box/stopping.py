@@ -5,6 +5,7 @@ import os
 from ..errors import Misconfigured
 from . import files
 from .files import File
+from .interrupted import changing
 from .layout import NGINX_D, NGINX_UNIT, STOPPED
 from .lock import locked
 from .nginx import end_old_workers, nginx_config, reload_nginx
@@ -44,14 +45,14 @@ def stop_serving() -> list[Step]:
 def start_serving() -> list[Step]:
     """Undo stop_serving. An nginx that does not run is not started; raises Misconfigured."""
     require_box()
-    with locked("start"):
-        if not os.path.lexists(STOPPED):
-            return []
+    with changing("start") as steps:
         # nginx must be able to reload
         nginx_config()
-        files.put(STOPPED, None)
-        steps = [Step(Action.REMOVED, STOPPED)]
+        if os.path.lexists(STOPPED):
+            files.put(STOPPED, None)
+            steps.append(Step(Action.REMOVED, STOPPED))
         if not is_stopped(NGINX_UNIT):
+            # also if the file is gone: an earlier start may have been interrupted
             reload_nginx()
             steps.append(Step(Action.RELOADED, NGINX_UNIT))
     return steps

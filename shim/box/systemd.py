@@ -17,13 +17,17 @@ def require_systemd() -> None:
         )
 
 
-def systemctl(*args: str) -> None:
+def systemctl(command: str, *units: str) -> None:
     """Run systemctl; raises Misconfigured when it fails."""
-    result = run("systemctl", "--quiet", *args)
+    result = run("systemctl", "--quiet", command, *units)
     if result.returncode != 0:
+        # the last line may only say where to look
+        fault = next(iter(result.stderr.strip().splitlines()), "no reason given")
         raise Misconfigured(
-            f"systemctl {' '.join(args)} failed",
-            f"run journalctl -u {args[-1]} -n 20 to see why",
+            f"systemctl {' '.join((command, *units))}: {fault}",
+            f"run journalctl -u {units[-1]} -n 20 to see why"
+            if units
+            else "run systemctl status",
         )
 
 
@@ -38,7 +42,7 @@ def unit_property(unit: str, name: str, *options: str) -> str:
 
 def is_active(unit: str) -> bool:
     """Return whether `unit` is running or, if it is a socket, listening."""
-    return unit_property(unit, "ActiveState") == "active"
+    return unit_property(unit, "ActiveState") in ("active", "reloading")
 
 
 def is_stopped(unit: str) -> bool:

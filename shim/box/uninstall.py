@@ -14,6 +14,7 @@ from .layout import (
     ACME_DIR,
     DIRECTORY,
     INSTALL_CONF,
+    KEY_FILES,
     MANIFEST,
     NGINX_D,
     NGINX_UNIT,
@@ -55,7 +56,9 @@ def uninstall_box(*, purge: bool) -> list[Step]:
             steps += _carry_out(plan)
         if purge:
             # not in the journal, which would keep a copy of them
-            steps += [_removed(x) for x in key_files.existing().values()]
+            keys = [*key_files.existing().values()]
+            parts = [files.temporary_name(x) for x in KEY_FILES.values()]
+            steps += [_removed(x) for x in (*keys, *parts) if os.path.lexists(x)]
         if not steps:
             return []
         units.remove_socket()
@@ -132,5 +135,5 @@ def _remove_directories() -> None:
 
 
 def _kept() -> list[str]:
-    paths = (*key_files.existing().values(), SETTINGS, NGINX_D)
-    return [x for x in paths if os.path.lexists(x)]
+    names = sorted(os.listdir(DIRECTORY)) if os.path.isdir(DIRECTORY) else []
+    return [os.path.join(DIRECTORY, x) for x in names]

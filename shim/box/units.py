@@ -19,7 +19,7 @@ def changed_units(after: Mapping[str, File | None]) -> list[str]:
     """
     return [
         unit
-        for unit, path in UNIT_FILES.items()
+        for unit, path in _real_unit_files()
         if path in after and _directives(after[path]) != _directives(files.look(path))
     ]
 
@@ -63,6 +63,11 @@ def remove_socket() -> None:
         os.unlink(SOCKET)
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(SOCKET))
+
+
+def _real_unit_files() -> list[tuple[str, str]]:
+    """Return the units and their files, also if these are symbolic links."""
+    return [(x, os.path.realpath(path)) for x, path in UNIT_FILES.items()]
 
 
 def _directives(file: File | None) -> list[str]:

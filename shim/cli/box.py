@@ -10,7 +10,7 @@ from ..box.check import check_box
 from ..box.forget import forget_links
 from ..box.install import install_box
 from ..box.install_conf import KEEP_CACHE_TIME
-from ..box.layout import NGINX_D
+from ..box.layout import KEY_FILES, SETTINGS
 from ..box.restart import restart_service
 from ..box.results import Action, Finding, Step
 from ..box.stopping import start_serving, stop_serving
@@ -180,9 +180,9 @@ def start() -> None:
     steps = start_serving()
     for step in steps:
         click.echo(_worded(step))
-    if not steps:
+    if not any(step.action is Action.REMOVED for step in steps):
         click.echo("record-shim was not stopped")
-    elif not _reloaded(steps):
+    if not _reloaded(steps):
         click.echo("nginx is not running; run systemctl start nginx")
 
 
@@ -274,10 +274,10 @@ def _worded(step: Step) -> str:
         )
     elif step.action is Action.KEPT and step.detail:
         what = "edited, so it was not changed; --force replaces it and keeps a backup"
-    elif step.action is Action.KEPT and step.path == NGINX_D:
-        what = "kept, because it contains files of yours"
-    elif step.action is Action.KEPT:
+    elif step.action is Action.KEPT and step.path in (*KEY_FILES.values(), SETTINGS):
         what = "kept; uninstall --purge removes it"
+    elif step.action is Action.KEPT:
+        what = "kept, because install did not create it or it contains files of yours"
     elif step.action is Action.MOVED:
         what = (
             f"moved to {step.detail}, because it answers for every host name and logs whole"

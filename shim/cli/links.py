@@ -175,8 +175,8 @@ def _warn_of_other_keys(path: str | None, variable: str) -> None:
     used = path or find_key_file(_environ(), variable)
     if not used or not key_files.is_in_use(used):
         return
-    # as another user, or while the service is stopped, nobody can tell
-    with contextlib.suppress(OSError):
+    # as another user, or while the service or systemd is stopped, nobody can tell
+    with contextlib.suppress(OSError, Misconfigured):
         if running_keys.differ(variable):
             click.echo(
                 "record-shim: the key file has changed since the service started, so this"

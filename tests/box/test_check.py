@@ -52,6 +52,15 @@ FAULTS = {
         f"rm {NGINX_D}/x.conf; systemctl reload nginx; rm -f /var/log/nginx/x.log",
         "a log that contains whole links: access_log /var/log/nginx/x.log;",
     ),
+    "another site with its name": (
+        (
+            "echo 'server { listen [::]:80; server_name storage.example.com; }'"
+            " >/etc/nginx/conf.d/a.conf; systemctl reload nginx"
+        ),
+        "rm /etc/nginx/conf.d/a.conf; systemctl reload nginx",
+        "another site has the name storage.example.com on the same address; remove it from"
+        " /etc/nginx/conf.d/a.conf",
+    ),
     "a return of the operator's": (
         f"echo 'return 503;' >{NGINX_D}/x.conf; systemctl reload nginx",
         f"rm {NGINX_D}/x.conf; systemctl reload nginx",

@@ -94,3 +94,13 @@ def test_forget_does_not_start_nginx(box: Box) -> None:
     assert box.ran("systemctl is-active nginx").stdout == "inactive\n"
     box.run("systemctl start nginx")
     assert box.status(token) == "404"
+
+
+def test_closed_directories_block_no_install(box: Box) -> None:
+    """A2: nginx's user cannot keep root from changing the form."""
+    box.run(f"{SHIM} install --cache")
+    closed = f"{CACHE}/z"
+    for command in ("forget", "install --no-cache", "install --cache", "uninstall"):
+        box.run(f"{AS_NGINX} sh -c 'mkdir -p {closed}/y && chmod 000 {closed}' || true")
+        box.run(f"{SHIM} {command}")
+    assert box.run(f"ls -d {CACHE} || true") == ""

@@ -123,6 +123,12 @@ OBSTACLES = {
         INSTALL.replace("/srv/records", "'/srv/records '"),
         "starts or ends with a space",
     ),
+    "a masked nginx": (
+        "systemctl mask nginx",
+        "systemctl unmask nginx",
+        INSTALL,
+        "nginx.service is masked; run systemctl unmask nginx.service",
+    ),
     "a masked unit": (
         "systemctl mask record-shim.socket",
         "systemctl unmask record-shim.socket",
@@ -350,6 +356,22 @@ def test_a_site_that_is_a_link_stays_one(bare: Box) -> None:
     assert bare.run(INSTALL).startswith("nothing to change\n")
     bare.run(f"{SHIM} uninstall; rm /root/site.conf {SITE}.bak")
     assert bare.run(f"ls {SITE}* || true") == ""
+
+
+def test_a_unit_that_is_a_link_is_read_again(box: Box) -> None:
+    box.run(
+        f"mkdir -p /opt/units /opt/records; cp -r /recordings -T /opt/records/300;"
+        f" mv {SERVICE} /opt/units; ln -s /opt/units/record-shim.service {SERVICE};"
+        " systemctl daemon-reload"
+    )
+    try:
+        output = box.run(f"{SHIM} install --records /opt/records")
+        assert "record-shim.service: restarted" in output
+        assert box.run("systemctl show -p NeedDaemonReload --value record-shim") == "no"
+        inside = f"nsenter -t {box.main_pid()} -m ls /opt/records 2>&1 || true"
+        assert "300" not in box.run(inside)
+    finally:
+        box.run(f"{SHIM} uninstall; rm -r /opt/units /opt/records")
 
 
 def test_uninstall_does_all_or_nothing(box: Box) -> None:

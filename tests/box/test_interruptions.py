@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from support import box_coverage
-from support.box import INSTALL, SHIM, SITE, Box
+from support.box import INSTALL, KEY, SHIM, SITE, Box
 from support.waiting import wait_for
 
 SERVICE = "/etc/systemd/system/record-shim.service"
@@ -260,3 +260,81 @@ def test_uninstall_is_killed_anywhere(bare: Box) -> None:
         else:
             bare.run(f"{SHIM} uninstall; {INSTALL}")
         assert state(bare) == before, (call, number)
+
+
+def interrupt(box: Box, install: str) -> None:
+    """Kill `install` after it has written a few files."""
+    killed = box.ran(
+        "strace -qq -e trace=rename -e inject=rename:signal=KILL:when=5"
+        f" -o /dev/null {install}"
+    )
+    assert killed.returncode == -9
+
+
+@pytest.mark.parametrize("command", [INSTALL, f"{SHIM} check; {INSTALL}"])
+def test_the_key_that_came_after_an_interruption_is_kept(
+    bare: Box, command: str
+) -> None:
+    """B5: a rollback takes no key of the PBX away."""
+    interrupt(bare, INSTALL)
+    bare.run(
+        f"umask 077; {SHIM} keygen >/root/pbx; install -m 600 /root/pbx {KEY};"
+        f" echo SHIM_DISPOSITION=inline >{SETTINGS}"
+    )
+    output = bare.ran(command).stdout
+    assert KEY in output
+    assert SETTINGS in output
+    bare.run(f"cmp {KEY} /root/pbx; grep inline {SETTINGS}; rm /root/pbx")
+    assert bare.run("ls /etc/record-shim/*.bak || true") == ""
+    assert bare.status(bare.link()) == "200"
+
+
+def test_a_rollback_is_killed_anywhere(box: Box) -> None:
+    """The rollback is rolled back as well: it can be interrupted and repeated."""
+    before = state(box)
+    install = f"{SHIM} install --cache --records /opt/records"
+    box.run("mkdir -p /opt/records; cp -r /recordings -T /opt/records/300")
+    interrupt(box, install)
+    points = list(kill_points(box, f"{SHIM} check"))
+    assert state(box) == before
+    for call, number in points:
+        interrupt(box, install)
+        inject = f"-e trace={call} -e inject={call}:signal=KILL:when={number}"
+        box.ran(f"strace -qq {inject} -o /dev/null {SHIM} check")
+        box.run(f"{SHIM} check")
+        assert state(box) == before, (call, number)
+    assert len(points) > 10
+
+
+def test_a_read_only_disk_is_named_and_check_goes_on(box: Box) -> None:
+    """B15: a rollback that has nothing to restore does not fail."""
+    box.run("mount --bind /etc/nginx /etc/nginx; mount -o remount,ro,bind /etc/nginx")
+    try:
+        error = box.fails(f"{SHIM} install --cache")
+        assert "Read-only file system" in error
+        assert "findmnt" in error
+        assert "✓ download" in box.run(f"{SHIM} check")
+    finally:
+        box.run("umount /etc/nginx")
+    interrupt(box, f"{SHIM} install --cache --records /srv/records/300")
+    box.run("mount --bind /etc/nginx /etc/nginx; mount -o remount,ro,bind /etc/nginx")
+    try:
+        report = box.ran(f"{SHIM} check").stdout
+    finally:
+        box.run("umount /etc/nginx")
+    assert (
+        "✗ an earlier install was interrupted and cannot be rolled back: /etc" in report
+    )
+    assert "✓ keys" in report
+    assert "rolled back" in box.run(f"{SHIM} check")
+
+
+def test_a_service_that_cannot_start_does_not_block_the_rollback(box: Box) -> None:
+    """B5: uninstall goes on when the interrupted install left a broken service."""
+    interrupt(box, f"{SHIM} install --cache --records /srv/records/300")
+    box.run(
+        f"echo secret >{KEY}; systemctl stop record-shim.socket record-shim.service"
+    )
+    output = box.run(f"{SHIM} uninstall --purge")
+    assert "because an earlier install was interrupted" in output
+    assert box.run("find /etc -name '*record*shim*'") == ""

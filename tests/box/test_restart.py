@@ -196,3 +196,19 @@ def test_a_box_for_jwe_links_only(machine: Box) -> None:
     assert machine.ran(f"ls {KEY}").returncode != 0
     machine.run(f"{SHIM} uninstall --purge")
     assert "No such file" in machine.fails(f"{SHIM} keygen --output /etc/other/key")
+
+
+def test_a_prefix_that_nginx_does_not_have(box: Box) -> None:
+    """B12: a restart would turn every link into a 404; install changes both sides."""
+    token = box.link()
+    box.run("echo SHIM_INTERNAL_PREFIX=/_calls/ >>/etc/record-shim/settings")
+    try:
+        error = box.fails(f"{SHIM} restart")
+        assert (
+            "SHIM_INTERNAL_PREFIX is /_calls/, but /_records/ in nginx's site" in error
+        )
+        assert box.status(token) == "200"
+        box.run(f"{SHIM} install")
+        assert box.status(token) == "200"
+    finally:
+        box.run(f"sed -i '$d' /etc/record-shim/settings; {SHIM} install")

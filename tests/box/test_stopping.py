@@ -114,3 +114,24 @@ def test_a_site_that_cannot_be_stopped_is_named(box: Box) -> None:
     )
     assert box.ran(f"ls {STOPPED}").returncode != 0
     assert box.status(box.link()) == "200"
+
+
+def test_start_after_an_interrupted_start(box: Box) -> None:
+    """B30: start reloads nginx even if the file is gone."""
+    token = box.link()
+    box.run(f"{SHIM} stop; rm {STOPPED}")
+    assert box.status(token) == "503"
+    box.run(f"{SHIM} start")
+    assert box.status(token) == "200"
+
+
+def test_start_after_an_interrupted_uninstall(box: Box) -> None:
+    """B30: what start rolls back does not stop serving again."""
+    token = box.link()
+    box.run(f"{SHIM} stop")
+    box.ran(
+        "strace -qq -e trace=rmdir,unlink -e inject=rmdir:signal=KILL:when=1"
+        f" -o /dev/null {SHIM} uninstall"
+    )
+    box.run(f"{SHIM} start; {SHIM} check")
+    assert box.status(token) == "200"
