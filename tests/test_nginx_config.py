@@ -247,7 +247,7 @@ def test_lua_in_another_file_does_not_hide_the_site() -> None:
         "server { location / { content_by_lua_block {"
         ' local t = { { "a", 1 } } ngx.say("}}") } } }'
     )
-    text = f"# configuration file /etc/nginx/nginx.conf:\nhttp {{\n  include /etc/nginx/*.x;\n}}\n"
+    text = "# configuration file /etc/nginx/nginx.conf:\nhttp {\n  include /etc/nginx/*.x;\n}\n"
     text += f"# configuration file /etc/nginx/a.x:\n{lua}\n"
     text += f"# configuration file /etc/nginx/b.x:\n{rendered()}\n"
     site = find_site(parse(text))

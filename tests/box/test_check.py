@@ -58,8 +58,10 @@ FAULTS = {
             " >/etc/nginx/conf.d/a.conf; systemctl reload nginx"
         ),
         "rm /etc/nginx/conf.d/a.conf; systemctl reload nginx",
-        "another site has the name storage.example.com on the same address; remove it from"
-        " /etc/nginx/conf.d/a.conf",
+        (
+            "another site has the name storage.example.com on the same address; remove it from"
+            " /etc/nginx/conf.d/a.conf"
+        ),
     ),
     "a return of the operator's": (
         f"echo 'return 503;' >{NGINX_D}/x.conf; systemctl reload nginx",
