@@ -160,7 +160,10 @@ FAULTS = {
     "B18: a site with the same name": (
         f"echo 'server {{ server_name {HOST}; return 404; }}' >{OTHER_SITE}; {RELOAD}",
         f"rm {OTHER_SITE}; {RELOAD}",
-        f"✗ nginx: another site answers for {HOST} on 127.0.0.1 port 80; run {RELOAD}",
+        (
+            f"✗ nginx: another site has the name {HOST} on the same address; remove it from"
+            f" {OTHER_SITE}"
+        ),
     ),
     "B18: a site on this address alone": (
         f"echo 'server {{ listen 127.0.0.1:80; return 200; }}' >{OTHER_SITE}; {RELOAD}",
@@ -433,10 +436,9 @@ def test_no_token_is_sent_to_another_site(box: Box) -> None:
         token = box.link()
         for options in ("", f"--path {RECORD}", f"--url http://{HOST}/{token}"):
             report = box.ran(f"{CHECK} {options}").stdout
-            assert "another site answers" in report
+            assert "another site has the name" in report
             assert "download" not in report
-        assert len(box.run(f"grep -c 'GET / HTTP' {log}")) == 1
-        assert box.run(f"grep -vc 'GET / HTTP' {log} || true") == "0"
+        assert "/" + token not in box.run(f"cat {log}")
     finally:
         box.run(f"rm {OTHER_SITE}; {RELOAD}; rm {log}")
 

@@ -21,7 +21,7 @@ def test_install_repeats_the_last_one(bare: Box) -> None:
     assert output[:2] == ["listen: 8089 → 80", "cache-time: 1h → none"]
     bare.run(f"{SHIM} install --listen 80 --no-cache")
     assert bare.status(bare.link()) == "200"
-    assert bare.run(f"cat {INSTALL_CONF}").splitlines()[1:] == [
+    assert bare.run(f"grep -v '^#' {INSTALL_CONF}").splitlines() == [
         "[install]",
         "records = /srv/records",
         f"server-name = {HOST}",

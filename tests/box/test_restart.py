@@ -38,12 +38,12 @@ def box(machine: Box) -> Iterator[Box]:
             f"echo SHIM_DISPOSITION=x >>{SETTINGS}",
             "SHIM_DISPOSITION 'x': unknown value",
         ),
-        (f"echo SHIM_DISPOSITION >>{SETTINGS}", f"{SETTINGS}, line 3: not NAME=VALUE"),
+        (f"echo SHIM_DISPOSITION >>{SETTINGS}", f"{SETTINGS}, line 4: not NAME=VALUE"),
         (
             f"echo 'A=\"b' >>{SETTINGS}",
-            f"{SETTINGS}, line 3: not NAME=VALUE, or a quote",
+            f"{SETTINGS}, line 4: not NAME=VALUE, or a quote",
         ),
-        (f"echo 'export A=b' >>{SETTINGS}", "line 3: not the name of a variable"),
+        (f"echo 'export A=b' >>{SETTINGS}", "line 4: not the name of a variable"),
         (
             f"echo SHIM_KEY_FILE={KEY} >>{SETTINGS}",
             "SHIM_KEY_FILE is set, but the service",
