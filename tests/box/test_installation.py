@@ -375,7 +375,7 @@ def test_a_unit_that_is_a_link_is_read_again(box: Box) -> None:
 
 
 def test_uninstall_does_all_or_nothing(box: Box) -> None:
-    """B19: a broken nginx is named before anything changes."""
+    """B19: a broken nginx is named, and everything is as before."""
     other = "/etc/nginx/conf.d/other.conf"
     box.run(f"echo 'nonsense;' >{other}")
     try:

