@@ -1,12 +1,14 @@
 """The boxes that the box tests run on, and how much of shim/box/ they execute."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from support import box_coverage
-from support.box import DEFAULTS, INSTALL, SHIM, Box, booted, readme_commands
+from support.box import CACHE, DEFAULTS, INSTALL, SHIM, Box, booted, readme_commands
 from support.selection import is_whole_suite
 
 COVERAGE = pytest.StashKey[Path]()
@@ -22,7 +24,9 @@ def coverage(request: pytest.FixtureRequest, tmp_path_factory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+@pytest.fixture(
+    scope="session", params=os.environ.get("DEBIAN", "bookworm trixie").split()
+)
 def machine(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -35,6 +39,14 @@ def machine(
         box.run(f"{offline}; {readme_commands()[0]}")
         box.run(f"{offline}; /opt/record-shim/bin/pip install -q coverage")
         yield box
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[None]:
+    """Keep the other Debian's tests from putting load on this machine as well."""
+    with open(CACHE / "load.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from support import slow_disk
 from support.links import TEST_JWE_KEY, TEST_KEY, ecb_target
 from support.stack import free_port, running
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 
 @pytest.mark.parametrize("cache_time", [None, "10m"], ids=["plain", "cached"])
 def test_cold_reads_do_not_hold_up_a_hot_link(cache_time: str | None) -> None:

@@ -6,6 +6,8 @@ import pytest
 from support.box import HOST, KEY, RECORD, RECORDING, SHIM, SITE, Box, mount_records
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 PIP = "/opt/record-shim/bin/pip install -q --no-index --no-deps --force-reinstall"
 ROTATE = f"{SHIM} keygen --rotate {KEY}; systemctl restart record-shim"
 
@@ -43,7 +45,7 @@ def test_no_download_fails_during_changes(box: Box) -> None:
     arguments = ("/run/stop", "60000", HOST, f"/srv/records{RECORD}")
     with box.python("load.py", *arguments, *(f"/{x}" for x in tokens)) as load:
         try:
-            for turn in range(3):
+            for turn in range(2):
                 for name, change in changes.items():
                     wait_for(lambda: box.main_pid() != "0" and box.workers() != "")
                     other = "other/" if turn % 2 == 0 else ""
