@@ -7,7 +7,6 @@ import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pytest
 from support.checkout import CHECKOUT, build_wheel
 from support.command import Result, assert_one_line
 
@@ -37,13 +36,11 @@ def test_every_imported_package_is_declared() -> None:
     assert {distributions[x][0].lower() for x in others} == set(declared)
 
 
-@pytest.fixture
-def venv(tmp_path: Path) -> Path:
-    """A virtual environment in which the checkout's wheel is installed."""
-    wheel = build_wheel(tmp_path)
+def create_venv(venv: Path) -> Path:
+    """Return a new virtual environment in which the checkout's wheel is installed."""
+    wheel = build_wheel(venv.parent)
     recipes = {f"shim/nginx/{x.name}" for x in (CHECKOUT / "nginx").iterdir()}
     assert recipes <= set(zipfile.ZipFile(wheel).namelist())
-    venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     subprocess.run([venv / "bin/pip", "install", "--quiet", wheel], check=True)
     return venv
@@ -62,8 +59,10 @@ def one_line(venv: Path, *args: str) -> str:
     return result.stderr
 
 
-def test_another_python_is_one_line(venv: Path) -> None:
+def test_another_python_is_one_line(tmp_path: Path) -> None:
     """B16: after an upgrade of Debian the command says what to do, without a traceback."""
+    # pip cannot write a #! line for a path with a blank
+    venv = create_venv(tmp_path / "virtual environment")
     [packages] = venv.glob("lib/python3.*/site-packages")
     [metadata] = packages.glob("record_shim-*.dist-info")
     metadata.rename(packages / "other")
@@ -72,10 +71,11 @@ def test_another_python_is_one_line(venv: Path) -> None:
     for command in ("check", "--version"):
         error = one_line(venv, command)
         assert "No module named 'shim'" in error
-        assert f"run python3 -m venv --clear {venv}, install" in error
+        assert f"run python3 -m venv --clear '{venv}', install" in error
 
 
-def test_a_wheel_renders_away_from_the_checkout(venv: Path) -> None:
+def test_a_wheel_renders_away_from_the_checkout(tmp_path: Path) -> None:
+    venv = create_venv(tmp_path / "venv")
     for args, text in {
         ("nginx", "--records=/srv/records"): 'alias "/srv/records/";',
         ("systemd",): f"ExecStart={venv}/bin/gunicorn ",
