@@ -17,6 +17,7 @@ ALWAYS_CHANGE = "mkdir,rename,symlink,unlink,rmdir,fchmod,fchown,ftruncate"
 CHANGING_PROGRAM = re.compile(
     r'"systemctl", "--quiet", "(daemon-reload|enable|start|restart|stop|reload-or)'
 )
+LOOKING_FOR_PYTHON = re.compile(r"/(dirname|readlink)\b")
 
 
 @dataclass
@@ -83,6 +84,9 @@ def kill_points(box: Box, install: str) -> Iterator[tuple[str, int]]:
     process = lines[0][0]
     # of the attempts along PATH, the last
     programs = {pid: x for pid, _, x in lines if pid != process and "execve(" in x}
+    # the script finds its Python with these
+    for pid in [x for x, y in programs.items() if LOOKING_FOR_PYTHON.search(y)]:
+        del programs[pid]
     started = iter(programs.values())
     counts: Counter[str] = Counter()
     waited_for = False
