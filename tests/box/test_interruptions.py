@@ -17,7 +17,7 @@ ALWAYS_CHANGE = "mkdir,rename,symlink,unlink,rmdir,fchmod,fchown,ftruncate"
 CHANGING_PROGRAM = re.compile(
     r'"systemctl", "--quiet", "(daemon-reload|enable|start|restart|stop|reload-or)'
 )
-LOOKING_FOR_PYTHON = re.compile(r"/(dirname|readlink)\b")
+CHILD = re.compile(r"(?:vfork|clone3)(?:\(| resumed>).* = (\d+)")
 
 
 @dataclass
@@ -35,7 +35,8 @@ class Scenario:
 
 
 ON_A_NEW_BOX = Scenario(
-    prepare=f"{SHIM} uninstall --purge",
+    # what the first install changes for good, such as the modes of logs
+    prepare=f"{INSTALL}; {SHIM} uninstall --purge",
     install=INSTALL,
     again=INSTALL,
     with_other_options=f"{INSTALL} --listen 8087 --cache",
@@ -84,10 +85,8 @@ def kill_points(box: Box, install: str) -> Iterator[tuple[str, int]]:
     process = lines[0][0]
     # of the attempts along PATH, the last
     programs = {pid: x for pid, _, x in lines if pid != process and "execve(" in x}
-    # the script finds its Python with these
-    for pid in [x for x, y in programs.items() if LOOKING_FOR_PYTHON.search(y)]:
-        del programs[pid]
-    started = iter(programs.values())
+    returned = [CHILD.search(line) for pid, _, line in lines if pid == process]
+    children = iter([x[1] for x in returned if x])
     counts: Counter[str] = Counter()
     waited_for = False
     for pid, _, line in lines:
@@ -104,7 +103,8 @@ def kill_points(box: Box, install: str) -> Iterator[tuple[str, int]]:
         elif name == "write":
             changes = bool(re.search(r"write\(\d+</(etc|var|run)/", line))
         elif name in ("vfork", "clone3"):
-            changes = waited_for = bool(CHANGING_PROGRAM.search(next(started)))
+            program = programs.get(next(children), "")
+            changes = waited_for = bool(CHANGING_PROGRAM.search(program))
         elif name == "wait4":
             changes, waited_for = waited_for, False
         if changes:
