@@ -76,13 +76,17 @@ def test_another_python_is_one_line(tmp_path: Path) -> None:
 
 def test_a_wheel_renders_away_from_the_checkout(tmp_path: Path) -> None:
     venv = create_venv(tmp_path / "venv")
+    link = tmp_path / "record-shim"
+    link.symlink_to(venv / "bin/record-shim")
     for args, text in {
         ("nginx", "--records=/srv/records"): 'alias "/srv/records/";',
         ("systemd",): f"ExecStart={venv}/bin/gunicorn ",
     }.items():
         rendered = subprocess.run(
-            [venv / "bin/record-shim", "render", *args],
+            [link, "render", *args],
             cwd="/",
+            # the command finds its Python whatever the caller's PATH is
+            env={"PATH": "/nonexistent"},
             check=True,
             text=True,
             stdout=subprocess.PIPE,

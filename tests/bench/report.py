@@ -47,7 +47,7 @@ Profiles of 0.2.0 on the machine above:
   `_raw_spin_unlock_irqrestore`). This is the price for a slow disk that delays nobody.
 - In `py-spy record` of a gunicorn worker, 40 % of the time is gunicorn's own work on the request, 22 % Flask and
   Werkzeug, 21 % waiting for nginx to close the connection (`close_graceful`), and 11 % record-shim.
-- **Hot links and 10 MB** miss by 0.01, which is less than the difference between two runs.
+- **Hot links** miss by 0.02 against Lua. The difference between two runs is as large.
 """
 HEADER = """\
 | server | requests/s | MB/s | median ms | 99 % ms | nginx CPU | Python CPU |
